@@ -1,0 +1,29 @@
+"""Data that tests share: none of it is in the repository, so what needs it is skipped where it is absent."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def shared_data():
+    """The folder of small real data sets: $TFGEN_SHARED_DATA, or shared/data beside the clone."""
+    folder = Path(os.environ.get("TFGEN_SHARED_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no data in {folder}; set TFGEN_SHARED_DATA")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tfds_dir(shared_data):
+    """A TFDS data directory that can make MNIST and Fashion-MNIST without a network, kept from run to run."""
+    folder = ROOT / ".cache" / "tfds"
+    missing = [name for name in ("mnist", "fashion_mnist") if not (folder / name / "3.0.1").is_dir()]
+    if missing:
+        subprocess.run([sys.executable, shared_data / "stage_tfds.py", folder, *missing], check=True, capture_output=True)
+    return str(folder)

@@ -1,0 +1,244 @@
+"""Sentences for pictures, in English and Chinese: a grammar for rendered scenes, templates for classes and attributes.
+
+A scene's caption states some of its attributes; `describe` returns which, so that a picture made from the caption can
+be judged on what was asked and on nothing else.
+"""
+
+import itertools
+
+import numpy as np
+
+from tfgen.data import shapes
+
+LANGUAGES = ("en", "zh")
+
+# Each attribute value with its synonyms, the usual one first. Order follows the tuples of `tfgen.data.shapes`.
+_EN = {
+    "shape": (
+        ("circle", "disc", "round shape"), ("square", "box"), ("triangle",), ("star", "five-pointed star"), ("ring", "hoop"),
+        ("cross", "plus sign"),
+    ),
+    "color": (("red",), ("green",), ("blue",), ("yellow",), ("purple", "violet"), ("orange",), ("white",), ("black",)),
+    "size": (("small", "little", "tiny"), ("medium", "medium-sized"), ("large", "big", "huge")),
+    "place": (
+        ("in the top left", "in the upper left corner"), ("at the top", "in the top half"),
+        ("in the top right", "in the upper right corner"),
+        ("on the left", "on the left side"), ("in the center", "in the middle"), ("on the right", "on the right side"),
+        ("in the bottom left", "in the lower left corner"), ("at the bottom", "in the bottom half"),
+        ("in the bottom right", "in the lower right corner"),
+    ),
+    "texture": (("",), ("striped",), ("dotted",)),
+    # Each relation as said from the first object to the second, then from the second to the first.
+    "relation": ((("above", "over"), ("below", "under")), (("left of", "to the left of"), ("right of", "to the right of"))),
+}  # fmt: skip
+_ZH = {
+    "shape": (
+        ("圆", "圆形"), ("正方形", "方块", "方形"), ("三角形", "三角"), ("五角星", "星形", "星星"), ("圆环", "环形"),
+        ("十字", "十字形", "加号"),
+    ),
+    "color": (
+        ("红", "红色"), ("绿", "绿色"), ("蓝", "蓝色"), ("黄", "黄色"), ("紫", "紫色"), ("橙", "橙色", "橘色"), ("白", "白色"),
+        ("黑", "黑色"),
+    ),
+    "size": (("小", "很小的"), ("中等的", "中等大小的", "中号"), ("大", "很大的")),
+    "place": (
+        ("左上角", "左上方"), ("上方", "顶部"), ("右上角", "右上方"),
+        ("左边", "左侧"), ("中间", "中央"), ("右边", "右侧"),
+        ("左下角", "左下方"), ("下方", "底部"), ("右下角", "右下方"),
+    ),
+    "texture": (("",), ("条纹",), ("圆点",)),
+    "relation": ((("上方", "上面"), ("下方", "下面")), (("左边", "左侧"), ("右边", "右侧"))),
+}  # fmt: skip
+_WORDS = {"en": _EN, "zh": _ZH}
+
+# {scene} is one object, or a clause of several; the templates for "unplaced" take one object without its place.
+_TEMPLATES = {
+    "en": {
+        "background": (
+            "{scene} on {article} {background} background",
+            "{scene} on {background}",
+            "{scene}, {background} background",
+            "on {article} {background} background, {scene}",
+            "a picture of {scene} on {article} {background} background",
+            "{scene} against {article} {background} backdrop",
+            "there is {scene} on {article} {background} background",
+        ),
+        "no background": ("{scene}", "a picture of {scene}", "there is {scene}"),
+    },
+    "zh": {
+        "background": (
+            "{background}背景上，{scene}",
+            "{scene}，{background}背景",
+            "{background}背景，{scene}",
+            "在{background}的背景上，{scene}",
+            "{scene}，背景是{background}的",
+        ),
+        "unplaced, background": ("{background}背景上的{scene}", "{background}背景上有{scene}", "{background}背景上画着{scene}"),
+        "no background": ("{scene}", "画{scene}", "一张图：{scene}"),
+    },
+}
+
+
+def describe(scenes, language, seed):
+    """Say what a scene shows, in a phrasing drawn at random.
+
+    Size and background are left out of one caption in eight each, a single object's place of one in two; two objects
+    are told by their relation and three by their places.
+
+    Args:
+        scenes: `tfgen.data.shapes.Scenes`.
+        language: "en", "zh" or "both" (drawn per scene).
+        seed: int or sequence of ints.
+
+    Returns:
+        A list of N captions, and the attributes they state: int32 [N, len(shapes.ATTRIBUTES)], -1 where one is not stated.
+    """
+    if language not in (*LANGUAGES, "both"):
+        raise ValueError(f"unknown language {language!r}; choose from en, zh, both")
+    rng = np.random.default_rng(seed)
+    attributes = scenes.attributes().tolist()
+    # Sixty numbers in [0, 1) decide all choices of one caption: drawing them at once is much faster than one by one.
+    draws = rng.random((len(scenes), 60)).tolist()
+    captions, stated = [], []
+    for row, numbers in zip(attributes, draws, strict=True):
+        draw = iter(numbers).__next__
+        chosen = language if language != "both" else LANGUAGES[draw() < 0.5]
+        captions.append(_describe_one(row, chosen, draw))
+        stated.append(row)  # `_describe_one` has set to -1 what it left out
+    return captions, np.array(stated, np.int32).reshape(len(scenes), len(shapes.ATTRIBUTES))
+
+
+_COLUMN = {name: index for index, name in enumerate(shapes.ATTRIBUTES)}
+
+
+def _describe_one(row, language, draw):
+    words, templates = _WORDS[language], _TEMPLATES[language]
+    num_objects, background, relation = row[:3]
+    phrases = [_phrase(row, index, language, draw) for index in range(1, num_objects + 1)]
+    places = [_COLUMN[f"place_{index}"] for index in range(1, num_objects + 1)]
+    kind = "background"
+    if num_objects == 2:
+        for place in places:
+            row[place] = -1
+        turned = draw() < 0.5
+        first, second = phrases[::-1] if turned else phrases
+        word = _pick(words["relation"][relation][turned], draw)
+        scene = f"{first} {word} {second}" if language == "en" else f"{first}在{second}{'的' if draw() < 0.5 else ''}{word}"
+    elif num_objects == 3:
+        scene = _join(
+            [_placed(phrase, row[place], language, draw) for phrase, place in zip(phrases, places, strict=True)], language
+        )
+    elif draw() < 0.5:
+        scene = _placed(phrases[0], row[places[0]], language, draw)
+    else:
+        row[places[0]] = -1
+        scene = phrases[0]
+        if language == "zh" and draw() < 0.6:
+            kind = "unplaced, background"
+    if draw() < 0.125:
+        row[_COLUMN["background"]] = -1
+        return _pick_evenly(templates["no background"], draw).format(scene=scene)
+    color = words["color"][background][1] if language == "zh" else _pick(words["color"][background], draw)
+    article = "an" if color == "orange" else "a"
+    return _pick_evenly(templates[kind], draw).format(scene=scene, background=color, article=article)
+
+
+def _phrase(row, index, language, draw):
+    """One object: "a large red circle", "一个大红圆"."""
+    shape, color, size, texture = (row[_COLUMN[f"{name}_{index}"]] for name in ("shape", "color", "size", "texture"))
+    words = _WORDS[language]
+    parts = [
+        _pick(words[name][value], draw)
+        for name, value in (("size", size), ("texture", texture), ("color", color), ("shape", shape))
+    ]
+    if draw() < 0.125:
+        row[_COLUMN[f"size_{index}"]] = -1
+        parts[0] = ""
+    if language == "en":
+        phrase = " ".join(part for part in parts if part)
+        return f"{'an' if phrase[0] in 'aeiou' else 'a'} {phrase}"
+    size_word, texture_word, color_word, shape_word = parts
+    if color_word.endswith("色") and draw() < 0.5:
+        color_word += "的"
+    if size_word and draw() < 0.25 and color_word.endswith("的"):
+        return f"一个{color_word}{size_word}{texture_word}{shape_word}"  # 一个红色的大圆
+    return f"一个{size_word}{color_word}{texture_word}{shape_word}"
+
+
+def _placed(phrase, place, language, draw):
+    word = _pick(_WORDS[language]["place"][place], draw)
+    if language == "en":
+        return f"{phrase} {word}"
+    return f"{phrase}在{word}" if draw() < 0.5 else f"{word}有{phrase}"
+
+
+def _join(parts, language):
+    if language == "en":
+        return ", ".join(parts[:-1]) + " and " + parts[-1]
+    return "，".join(parts)
+
+
+def _pick(synonyms, draw):
+    """The usual word in three cases of five, otherwise any synonym."""
+    return synonyms[0] if draw() < 0.6 else _pick_evenly(synonyms, draw)
+
+
+def _pick_evenly(choices, draw):
+    return choices[int(draw() * len(choices))]
+
+
+# TFDS class names say it in the maker's shorthand ("T - shirt / top"); these are the words of a caption.
+_CLASS_NAMES = {
+    "fashion_mnist": {
+        "en": ("t-shirt", "pair of trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"),
+        "zh": ("T恤", "裤子", "套头衫", "连衣裙", "外套", "凉鞋", "衬衫", "运动鞋", "包", "短靴"),
+    },
+    "mnist": {
+        "en": ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"),
+        "zh": ("零", "一", "二", "三", "四", "五", "六", "七", "八", "九"),
+    },
+    "cifar10": {
+        "en": ("airplane", "car", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
+        "zh": ("飞机", "汽车", "鸟", "猫", "鹿", "狗", "青蛙", "马", "船", "卡车"),
+    },
+}
+_CLASS_TEMPLATES = {
+    "en": ("{article} {name}", "a picture of {article} {name}", "{name}", "an image of {article} {name}"),
+    "zh": ("{name}", "一张{name}的图片", "一幅{name}的图", "画{name}"),
+}
+_DIGIT_TEMPLATES = {
+    "en": ("the digit {name}", "{name}", "a handwritten {name}", "a picture of the digit {digit}", "{digit}"),
+    "zh": ("数字{name}", "手写的{name}", "一张数字{digit}的图片", "{digit}"),
+}
+
+
+def class_captions(dataset_name, class_names, language):
+    """All captions of each class of a labelled data set.
+
+    Args:
+        dataset_name: a TFDS name; MNIST, Fashion-MNIST and CIFAR-10 have captions in Chinese and English.
+        class_names: the data set's own class names, used for every other data set (then "zh" frames an English name).
+        language: "en" or "zh".
+
+    Returns:
+        A list of tuples of captions, one tuple a class.
+    """
+    names = _CLASS_NAMES.get(dataset_name, {}).get(language) or [name.replace("_", " ").lower() for name in class_names]
+    templates = (_DIGIT_TEMPLATES if dataset_name == "mnist" else _CLASS_TEMPLATES)[language]
+    return [
+        tuple(t.format(name=name, digit=index, article="an" if name[0] in "aeiou" else "a") for t in templates)
+        for index, name in enumerate(names)
+    ]  # fmt: skip
+
+
+ATTRIBUTE_FRAMES = {"en": "a picture", "zh": "一张图片"}
+"""How the caption of a picture with yes/no attributes begins; those that hold follow: "a picture: smiling, young"."""
+
+
+def vocabulary_corpus(seed=0):
+    """Captions that hold every word of the scene grammar in both languages, for building a tokenizer's vocabulary."""
+    corpus = []
+    for split_seed, language in itertools.product(range(4), LANGUAGES):
+        scenes = shapes.sample_scenes(1000, [seed, split_seed], num_objects=(1, 2, 3), textures=shapes.TEXTURES)
+        corpus += describe(scenes, language, [seed, split_seed])[0]
+    return corpus
