@@ -1,0 +1,146 @@
+"""The pure functions of diffusion, against closed forms."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfgen.diffusion import noise, parameterisations, samplers, schedules
+from tfgen.diffusion.guidance import classifier_free
+
+MEAN, DEVIATION = 0.5, 0.3
+
+
+def gaussian_denoiser(schedule):
+    """E[x0 | x_t] where x0 is Gaussian: the exact answer that a network would learn."""
+
+    def denoise(x, t):
+        alpha, sigma = schedule(t)
+        return MEAN + alpha * DEVIATION**2 / (alpha**2 * DEVIATION**2 + sigma**2) * (x - alpha * MEAN)
+
+    return denoise
+
+
+@pytest.mark.parametrize("name", schedules.SCHEDULES)
+def test_schedules_run_from_picture_to_noise(name):
+    t = np.linspace(0, 1, 101, dtype=np.float32)
+    alpha, sigma = (np.asarray(value) for value in schedules.get(name)(tf.constant(t)))
+    assert alpha[0] > 0.999
+    assert sigma[0] < 0.02
+    assert alpha[-1] < 0.011
+    assert sigma[-1] > 0.999
+    assert (np.diff(alpha) < 0).all()
+    assert (np.diff(sigma) > 0).all()
+    if name != "flow":
+        assert np.allclose(alpha**2 + sigma**2, 1, atol=1e-5)
+
+
+def test_the_linear_schedule_is_ddpms():
+    beta = np.linspace(1e-4, 0.02, 1000)
+    expected = np.sqrt(np.cumprod(1 - beta))
+    alpha, _ = schedules.linear(tf.constant(np.arange(1, 1001) / 1000, tf.float32))
+    assert np.abs(np.asarray(alpha) - expected).max() < 2e-3
+
+
+@pytest.mark.parametrize("schedule", schedules.SCHEDULES)
+@pytest.mark.parametrize("name", parameterisations.PARAMETERISATIONS)
+def test_each_parameterisation_gives_x0_back(name, schedule):
+    rng = np.random.default_rng(0)
+    x0, eps = rng.normal(size=(2, 50)).astype(np.float32)
+    for t in (0.05, 0.5, 0.95):
+        alpha, sigma = (float(value) for value in schedules.get(schedule)(tf.constant(t)))
+        prediction = parameterisations.target(name, x0, eps, alpha, sigma)
+        assert np.allclose(parameterisations.to_x0(name, prediction, alpha * x0 + sigma * eps, alpha, sigma), x0, atol=1e-3)
+
+
+def test_eps_is_refused_where_it_cannot_work():
+    with pytest.raises(ValueError, match="pure noise"):
+        parameterisations.check("eps", "flow")
+    with pytest.raises(ValueError, match="choose from eps, x0, v, flow"):
+        parameterisations.check("y", "flow")
+    with pytest.raises(ValueError, match="choose from flow, cosine, linear"):
+        schedules.get("quadratic")
+
+
+@pytest.mark.parametrize("name", schedules.SCHEDULES)
+@pytest.mark.parametrize("sampler", ["ddim", "ddpm"])
+def test_samplers_reach_the_known_distribution(name, sampler):
+    schedule = schedules.get(name)
+    x = tf.random.stateless_normal([4000, 1, 1, 1], (0, 1))
+    times = samplers.uniform_times(200)
+    steps = {} if sampler == "ddim" else {"noise": lambda i: tf.random.stateless_normal(x.shape, (1, i))}
+    samples = samplers.SAMPLERS[sampler](gaussian_denoiser(schedule), x, times, schedule, **steps).numpy()
+    assert abs(samples.mean() - MEAN) < 0.02
+    assert abs(samples.std() - DEVIATION) < 0.02
+
+
+def test_ddim_converges_to_the_exact_path():
+    """For Gaussian data the deterministic path is known: x0 = mean + x1 * deviation / sqrt of the variance at t = 1."""
+    x = tf.reshape(tf.linspace(-2.0, 2.0, 9), [9, 1, 1, 1])
+    exact = MEAN + DEVIATION * x
+    errors = []
+    for steps in (10, 20, 40):
+        samples = samplers.ddim(gaussian_denoiser(schedules.flow), x, samplers.uniform_times(steps), schedules.flow)
+        errors.append(float(tf.reduce_max(tf.abs(samples - exact))))
+    assert errors[0] > 1.7 * errors[1] > 1.7**2 * errors[2]  # first order: half the step, half the error
+    assert errors[2] < 0.03
+
+
+def test_ddpm_takes_the_steps_of_the_paper():
+    """One step against equation 7 of Ho et al., 2020, in their beta, alpha, alpha-bar."""
+    t, s = 0.6, 0.5
+    x, x0, z = (tf.random.stateless_normal([3, 2, 2, 1], (i, 0)) for i in range(3))
+    taken = samplers.ddpm(lambda x, t: x0, x, np.array([t, s], np.float32), schedules.linear, lambda i: z)
+    alpha_bar_t, alpha_bar_s = (float(schedules.linear(tf.constant(time))[0]) ** 2 for time in (t, s))
+    alpha = alpha_bar_t / alpha_bar_s
+    mean = (
+        np.sqrt(alpha_bar_s) * (1 - alpha) / (1 - alpha_bar_t) * x0 + np.sqrt(alpha) * (1 - alpha_bar_s) / (1 - alpha_bar_t) * x
+    )
+    variance = (1 - alpha_bar_s) / (1 - alpha_bar_t) * (1 - alpha)
+    assert np.allclose(taken, mean + np.sqrt(variance) * z, atol=1e-4)
+
+
+def test_a_sampler_starts_half_way_and_reports_each_step():
+    schedule, picture = schedules.flow, tf.fill([2, 1, 1, 1], 0.7)
+    alpha, sigma = schedule(0.5)
+    reported = []
+    samples = samplers.ddim(
+        lambda x, t: picture, alpha * picture + sigma * tf.ones_like(picture), samplers.uniform_times(5, start=0.5), schedule,
+        callback=lambda step, x, t, x0: reported.append((int(step), float(t))),
+    )  # fmt: skip
+    assert np.allclose(samples, 0.7, atol=1e-5)
+    assert [step for step, _ in reported] == [0, 1, 2, 3, 4]
+    assert np.allclose([t for _, t in reported], [0.5, 0.4, 0.3, 0.2, 0.1])
+
+
+def test_a_sampler_is_the_same_in_a_graph():
+    x = tf.random.stateless_normal([4, 2, 2, 1], (0, 1))
+
+    def sample(x):
+        return samplers.ddim(gaussian_denoiser(schedules.flow), x, samplers.uniform_times(8), schedules.flow)
+
+    assert np.allclose(sample(x), tf.function(sample)(x), atol=1e-6)
+    assert np.allclose(sample(x), tf.function(sample, jit_compile=True)(x), atol=1e-5)
+
+
+def test_guidance_scales_the_difference():
+    conditions = {"wanted": tf.ones([2, 1])}, {"wanted": tf.zeros([2, 1])}
+
+    def denoise(x, t, condition):
+        return 0 * x + condition["wanted"][:, :, None, None] * 3 + 1
+
+    x = tf.zeros([2, 4, 4, 1])
+    for scale, expected in ((1.0, 4.0), (0.0, 1.0), (2.5, 8.5)):
+        assert np.allclose(classifier_free(denoise, *conditions, scale)(x, 0.5), expected)
+    one_each = classifier_free(denoise, *conditions, tf.constant([1.0, 2.5]))(x, 0.5).numpy()
+    assert np.allclose(one_each[:, 0, 0, 0], [4.0, 8.5])
+
+
+def test_noise_belongs_to_its_seed():
+    together = noise.gaussian([5, 6, 2**40 + 5], (4, 4, 1)).numpy()
+    assert np.array_equal(together[0], noise.gaussian([5], (4, 4, 1))[0])
+    assert np.array_equal(together, tf.function(lambda seeds: noise.gaussian(seeds, (4, 4, 1)))(tf.constant([5, 6, 2**40 + 5])))
+    assert np.abs(together[0] - together[2]).max() > 0.1  # no two 64-bit seeds share their noise
+    assert np.abs(together[0] - noise.gaussian([5], (4, 4, 1), stream=1)[0]).max() > 0.1
+    many = noise.gaussian(range(500), (8, 8, 1)).numpy()
+    assert abs(many.mean()) < 0.03
+    assert abs(many.std() - 1) < 0.02

@@ -1,0 +1,22 @@
+"""Gaussian noise that belongs to one picture: a function of its seed and nothing else."""
+
+import tensorflow as tf
+
+
+def gaussian(seeds, shape, stream=0):
+    """Noise for a batch of pictures.
+
+    Args:
+        seeds: int64 [B], one a picture; the same seed gives the same noise in any batch, process or graph.
+        shape: shape of one picture's noise.
+        stream: int or int64 scalar; noise of another stream is independent (a sampler's steps count it up from 1).
+
+    Returns:
+        float32 [B, *shape]. Not for XLA-compiled functions: there TensorFlow's generators give other values.
+    """
+
+    def one(seed):
+        key = tf.stack([seed, tf.cast(stream, tf.int64)])
+        return tf.random.stateless_normal(shape, key, alg="philox")
+
+    return tf.map_fn(one, tf.cast(seeds, tf.int64), fn_output_signature=tf.TensorSpec(shape, tf.float32))
