@@ -1,0 +1,76 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfgen import text
+from tfgen.data import captions
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return text.build_tokenizer(captions.vocabulary_corpus(), 1000, 24)
+
+
+def test_captions_become_ids_between_their_ends(tokenizer):
+    token_ids = tokenizer(["a large red circle", "蓝色背景上的一个大红圆", ""]).numpy()
+    assert token_ids.shape == (3, 24)
+    assert token_ids.dtype == np.int32
+    pieces = [[tokenizer.id_to_token(int(token)) for token in row if token] for row in token_ids]
+    assert pieces[0] == ["[CLS]", "a", "large", "red", "circle", "[SEP]"]
+    assert pieces[1] == ["[CLS]", *"蓝色背景上的一个大红圆", "[SEP]"]
+    assert pieces[2] == ["[CLS]", "[SEP]"]
+    assert np.array_equal(token_ids[2], tokenizer.empty_caption())
+
+
+def test_case_and_accents_do_not_matter(tokenizer):
+    assert np.array_equal(tokenizer(["A LARGE réd Circle"]), tokenizer(["a large red circle"]))
+
+
+def test_every_word_of_the_grammar_is_known(tokenizer):
+    assert {word for caption in captions.vocabulary_corpus(1)[::7] for word in tokenizer.unknown_words(caption)} == set()
+
+
+def test_unknown_words_are_named(tokenizer):
+    assert tokenizer.unknown_words("a purple Giraffe, on blue: giraffe") == ["giraffe"]
+    assert tokenizer.unknown_words("一只红色的猫 🦒") == ["只", "猫", "🦒"]
+    assert tokenizer.unknown_words("") == []
+
+
+def test_long_odd_and_broken_captions_are_cut_or_passed_over(tokenizer):
+    long = "red " * 5000
+    token_ids = tokenizer([long, "red\x00\x07 circle", b"red \xff\xfe circle", "🎈" * 50]).numpy()
+    assert token_ids.shape == (4, 24)
+    assert (token_ids[0] != 0).all()
+    assert token_ids[0, -1] == tokenizer.token_to_id("[SEP]")
+    assert tokenizer.is_cut(long)
+    assert not tokenizer.is_cut("a large red circle on a blue background")
+    for row in token_ids[1:3]:
+        assert {tokenizer.token_to_id("red"), tokenizer.token_to_id("circle")} <= set(row.tolist())
+
+
+def test_the_tokenizer_runs_in_a_graph(tokenizer):
+    prompts = tf.constant(["a red ring", "一个圆环"])
+    assert np.array_equal(tf.function(tokenizer)(prompts), tokenizer(prompts))
+
+
+def test_the_encoder_sees_words_but_not_padding(tokenizer):
+    encoder = text.TransformerTextEncoder(tokenizer, width=32, depth=1, num_heads=2)
+    token_ids = tokenizer(["a red circle", "a blue circle"])
+    features = encoder(token_ids, token_ids != 0)
+    assert features["tokens"].shape == (2, 24, 32)
+    assert features["pooled"].shape == (2, 32)
+    assert np.array_equal(features["mask"], token_ids != 0)
+    assert np.abs(features["pooled"][0] - features["pooled"][1]).max() > 1e-4
+    padded = tf.where(token_ids == 0, tokenizer.token_to_id("red"), token_ids)
+    hidden = encoder(padded, token_ids != 0)
+    assert np.allclose(features["pooled"], hidden["pooled"], atol=1e-5)
+
+
+def test_a_copy_has_the_weights_and_shares_the_tokenizer(tokenizer):
+    encoder = text.TransformerTextEncoder(tokenizer, width=32, depth=1, num_heads=2)
+    copy = encoder.copy()
+    token_ids = tokenizer(["a red circle"])
+    assert np.array_equal(encoder(token_ids, token_ids != 0)["tokens"], copy(token_ids, token_ids != 0)["tokens"])
+    encoder.weights[0].assign_add(tf.ones_like(encoder.weights[0]))
+    assert not np.array_equal(encoder(token_ids, token_ids != 0)["tokens"], copy(token_ids, token_ids != 0)["tokens"])
+    assert copy.tokenizer is tokenizer

@@ -1,0 +1,82 @@
+"""A WordPiece tokenizer built from captions; Chinese is split into characters."""
+
+import re
+
+import keras
+import keras_nlp
+import numpy as np
+import tensorflow as tf
+
+_RESERVED = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
+_CHINESE = r"\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+# A Chinese character; a word of any other script; or a symbol that is neither ASCII nor punctuation, such as an emoji.
+_WORD = re.compile(rf"[{_CHINESE}]|[^\W_{_CHINESE}]+|[^\w\s\u0000-\u007f\u2000-\u206f\u3000-\u303f\uff00-\uffef]")
+
+
+@keras.saving.register_keras_serializable("tfgen")
+class CaptionTokenizer(keras_nlp.tokenizers.WordPieceTokenizer):
+    """Captions [B] to token ids [B, sequence_length]: [CLS], the word pieces, [SEP], then padding, which is 0.
+
+    Words are lower-cased, accents are dropped, Chinese is split into characters; what is longer is cut. It runs in a
+    TensorFlow graph, so an exported model takes plain strings. WordPiece: Wu et al., 2016, arXiv:1609.08144.
+
+    Args:
+        vocabulary: list of pieces, or a file with one a line; its first four are [PAD], [UNK], [CLS], [SEP].
+        sequence_length: T, with [CLS] and [SEP].
+    """
+
+    def __init__(self, vocabulary=None, sequence_length=32, **kwargs):
+        kwargs |= {"lowercase": True, "strip_accents": True, "split_on_cjk": True, "dtype": "int32"}
+        super().__init__(vocabulary=vocabulary, sequence_length=sequence_length - 2, oov_token="[UNK]", **kwargs)
+        self.caption_length = sequence_length
+
+    def tokenize(self, inputs):
+        # Invalid bytes and control characters separate words; within a word they would make it unknown.
+        inputs = tf.strings.unicode_transcode(inputs, "UTF-8", "UTF-8", errors="replace")
+        inputs = tf.strings.regex_replace(inputs, r"[\pC\x{FFFD}]", " ")
+        pieces = tf.cast(super().tokenize(inputs), tf.int32)  # [B, T - 2]
+        lengths = tf.reduce_sum(tf.cast(pieces != 0, tf.int32), axis=1)
+        start, end = _RESERVED.index("[CLS]"), _RESERVED.index("[SEP]")
+        end = end * tf.one_hot(lengths, self.caption_length - 1, dtype=tf.int32)
+        return tf.pad(tf.pad(pieces, [[0, 0], [0, 1]]) + end, [[0, 0], [1, 0]], constant_values=start)
+
+    def empty_caption(self):
+        """Token ids of the caption "", int32 [sequence_length]."""
+        ends = [_RESERVED.index("[CLS]"), _RESERVED.index("[SEP]")]
+        return np.array(ends + [0] * (self.caption_length - 2), np.int32)
+
+    def unknown_words(self, prompt):
+        """Words of a prompt that are not in the vocabulary as a whole, in their order, each once."""
+        known = set(self.get_vocabulary())
+        return [word for word in dict.fromkeys(_WORD.findall(prompt.lower())) if word not in known]
+
+    def is_cut(self, prompt):
+        """Whether a prompt has more pieces than are kept."""
+        words = _WORD.findall(prompt.lower())[: self.caption_length]
+        return (
+            bool(words) and int(tf.reduce_sum(tf.cast(self(words) != 0, tf.int32))) - 2 * len(words) > self.caption_length - 2
+        )
+
+    def get_config(self):
+        config = super().get_config()
+        return {"name": config["name"], "vocabulary": config["vocabulary"], "sequence_length": self.caption_length}
+
+
+def build_tokenizer(captions, vocabulary_size=2000, sequence_length=32):
+    """A tokenizer whose vocabulary is learned from captions.
+
+    Args:
+        captions: iterable of strings, or a `tf.data.Dataset` of string scalars.
+        vocabulary_size: the most pieces it may have.
+        sequence_length: T of the token ids.
+
+    Returns:
+        `CaptionTokenizer`.
+    """
+    if not isinstance(captions, tf.data.Dataset):
+        captions = tf.data.Dataset.from_tensor_slices(list(captions))
+    vocabulary = keras_nlp.tokenizers.compute_word_piece_vocabulary(
+        captions.batch(1000), vocabulary_size, lowercase=True, strip_accents=True, split_on_cjk=True,
+        reserved_tokens=list(_RESERVED),
+    )  # fmt: skip
+    return CaptionTokenizer(vocabulary, sequence_length)
