@@ -1,0 +1,39 @@
+"""Small real models of each family, and batches for them."""
+
+import keras
+import pytest
+
+from tfgen import data, text
+from tfgen.data import captions
+from tfgen.models import DCGAN, VAE, TextToImageDiffusion
+
+IMAGE_SIZE = 16
+
+
+@pytest.fixture(scope="session")
+def tokenizer():
+    return text.build_tokenizer(captions.vocabulary_corpus(), 1000, 24)
+
+
+@pytest.fixture(scope="session")
+def make_model(tokenizer):
+    """A function from a family's name to a new, compiled, tiny model; the same weights each time."""
+
+    def make(family, with_text=True, jit_compile=False, **settings):
+        keras.utils.set_random_seed(0)
+        encoder = text.TransformerTextEncoder(tokenizer, width=16, depth=1, num_heads=2) if with_text else None
+        shape = {"image_size": IMAGE_SIZE, "image_channels": 3}
+        if family == "diffusion":
+            model = TextToImageDiffusion(encoder, **shape, channels=(16, 16), num_heads=2, steps=4, **settings)
+        else:
+            model = {"dcgan": DCGAN, "vae": VAE}[family](**shape, text_encoder=encoder, width=8, latent_size=6, **settings)
+        model.compile(jit_compile=jit_compile)
+        return model
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def batches(tokenizer):
+    source = data.load("shapes", "train", IMAGE_SIZE, num_scenes=64, num_objects=(1,))
+    return data.prepare(source, tokenizer, 8, training=True)

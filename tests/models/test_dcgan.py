@@ -1,0 +1,61 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfgen.models import DCGAN
+from tfgen.models.dcgan import LOSSES
+
+
+@pytest.mark.parametrize("image_size", [28, 32, 64])
+@pytest.mark.parametrize("dense", [False, True])
+def test_sizes_by_one_argument(image_size, dense):
+    model = DCGAN(image_size, 1, width=4, dense=dense)
+    assert model.generate(num_images=2).shape == (2, image_size, image_size, 1)
+    convolutions = [layer for layer in model.generator.layers if "conv" in layer.name]
+    assert bool(convolutions) != dense
+
+
+def test_odd_sizes_and_unknown_losses_are_refused():
+    with pytest.raises(ValueError, match="such as 28, 32 or 64"):
+        DCGAN(50, 1)
+    with pytest.raises(ValueError, match="choose from non_saturating, hinge, wasserstein"):
+        DCGAN(28, 1, adversarial_loss="least_squares")
+
+
+@pytest.mark.parametrize("adversarial_loss", LOSSES)
+@pytest.mark.parametrize("spectral_normalization", [False, True])
+def test_every_loss_trains_under_xla(adversarial_loss, spectral_normalization, make_model, batches):
+    settings = {"adversarial_loss": adversarial_loss, "spectral_normalization": spectral_normalization}
+    model = make_model("dcgan", with_text=False, jit_compile=True, **settings)
+    history = model.fit(batches, steps_per_epoch=2, shuffle=False, verbose=0).history
+    assert np.isfinite(list(history.values())).all()
+
+
+def test_losses_are_those_of_the_papers():
+    real, fake = tf.constant([0.5, 2.0]), tf.constant([-0.3, 1.5])
+    probability_real, probability_fake = tf.sigmoid(real), tf.sigmoid(fake)
+    discriminator, generator = LOSSES["non_saturating"]
+    assert np.allclose(discriminator(real, fake), -tf.math.log(probability_real) - tf.math.log(1 - probability_fake), atol=1e-5)
+    assert np.allclose(generator(fake), -tf.math.log(probability_fake), atol=1e-5)
+    discriminator, generator = LOSSES["hinge"]
+    assert np.allclose(discriminator(real, fake), [0.5 + 0.7, 0.0 + 2.5])
+    discriminator, generator = LOSSES["wasserstein"]
+    assert np.allclose(discriminator(real, fake), [-0.8, -0.5])
+
+
+def test_the_gradient_penalty_is_zero_for_a_unit_slope(make_model):
+    model = make_model("dcgan", with_text=False, adversarial_loss="wasserstein")
+    size = 16 * 16 * 3
+    model.discriminator = lambda inputs, training: (
+        tf.reduce_sum(inputs["image"], axis=[1, 2, 3], keepdims=False)[:, None] / size**0.5
+    )
+    pictures = tf.random.stateless_normal([2, 4, 16, 16, 3], (0, 0))
+    assert float(model._gradient_penalty(pictures[0], pictures[1], {}, tf.ones([4]))) < 1e-6
+
+
+def test_spectral_normalization_bounds_the_discriminator(make_model, batches):
+    model = make_model("dcgan", with_text=False, spectral_normalization=True)
+    model.fit(batches, steps_per_epoch=3, shuffle=False, verbose=0)
+    batch = next(iter(batches))["image"]
+    slope = model.discriminator({"image": batch * 1.01}) - model.discriminator({"image": batch})
+    assert np.abs(slope).max() < 0.01 * np.linalg.norm(batch.numpy().reshape(8, -1), axis=1).max() * 10

@@ -1,0 +1,215 @@
+"""What every family promises."""
+
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfgen.models import TextToImageDiffusion
+from tfgen.models.image_model import MAX_BATCH
+
+FAMILIES = ["dcgan", "vae", "diffusion"]
+PROMPTS = ["a large red circle", "一个大红圆", "", "a blue ring", "a star"]
+
+
+def fit(model, batches, steps=3):
+    return model.fit(batches, steps_per_epoch=steps, epochs=1, shuffle=False, verbose=0).history
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_each_family_trains_with_and_without_xla(family, jit_compile, make_model, batches, capfd):
+    model = make_model(family, jit_compile=jit_compile)
+    before = [weights.copy() for weights in model.get_weights()]
+    history = fit(model, batches)
+    assert model.jit_compile is jit_compile
+    assert "jit_compile=False" not in "".join(capfd.readouterr())  # Keras's "Proceeding with `jit_compile=False`"
+    assert set(history) == {tracker.name for tracker in model.metrics}
+    assert np.isfinite(list(history.values())).all()
+    changed = [not np.array_equal(old, new) for old, new in zip(before, model.get_weights(), strict=True)]
+    assert np.mean(changed) > 0.8
+    held_out = model.evaluate(tf.data.Dataset.from_tensors(next(iter(batches))), verbose=0, return_dict=True)
+    assert set(held_out) == set(history)
+
+
+@pytest.mark.parametrize("family", ["dcgan", "vae"])
+def test_text_is_optional_for_gan_and_vae(family, make_model, batches):
+    model = make_model(family, with_text=False)
+    fit(model, batches, 1)
+    assert model.generate(num_images=3).shape == (3, 16, 16, 3)
+    with pytest.raises(ValueError, match="trained without text"):
+        model.generate("a red circle")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_pictures_come_in_the_order_of_prompts_and_belong_to_their_seeds(family, make_model, batches):
+    model = make_model(family)
+    fit(model, batches, 2)
+    images = model.generate(PROMPTS, num_images=2, seed=3)
+    assert images.shape == (10, 16, 16, 3)
+    assert images.dtype == np.uint8
+    for index in (0, 3, 8):
+        alone = model.generate(PROMPTS[index // 2], seed=3 + index)
+        assert np.abs(alone[0].astype(int) - images[index]).max() <= 1
+    given = model.generate(PROMPTS[:2], seed=[9, 4])
+    assert np.abs(given[1].astype(int) - model.generate(PROMPTS[1], seed=4)[0]).max() <= 1
+    assert np.abs(images[0].astype(int) - images[1]).max() > 1
+    many = model.generate(PROMPTS[0], num_images=MAX_BATCH + 2, seed=3)
+    assert (
+        np.abs(
+            many[[0, MAX_BATCH + 1]].astype(int) - model.generate(PROMPTS[0], num_images=MAX_BATCH + 2, seed=3)[[0, -1]]
+        ).max()
+        <= 1
+    )
+    assert np.abs(many[-1].astype(int) - model.generate(PROMPTS[0], seed=3 + MAX_BATCH + 1)[0]).max() <= 1
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_saved_model_generates_the_same_in_a_new_process(family, make_model, batches, tmp_path):
+    model = make_model(family)
+    fit(model, batches, 2)
+    model.save(tmp_path / "model.keras")
+    np.save(tmp_path / "expected.npy", model.generate(PROMPTS, seed=5))
+    script = (
+        "import sys, keras, numpy as np, tfgen\n"
+        "model = keras.saving.load_model(sys.argv[1] + '/model.keras')\n"
+        "images = model.generate(['a large red circle', '一个大红圆', '', 'a blue ring', 'a star'], seed=5)\n"
+        "assert np.array_equal(images, np.load(sys.argv[1] + '/expected.npy')), 'pictures differ'\n"
+    )
+    subprocess.run([sys.executable, "-c", script, tmp_path], check=True)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_training_goes_on_from_every_optimizers_state(family, make_model, batches, tmp_path):
+    model = make_model(family)
+    fit(model, batches, 3)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    optimizers = ["optimizer", "discriminator_optimizer"] if family == "dcgan" else ["optimizer"]
+    for name in optimizers:
+        old, new = getattr(model, name).variables, getattr(loaded, name).variables
+        assert len(old) > 2
+        for left, right in zip(old, new, strict=True):
+            assert np.array_equal(left, right), left.path
+        assert int(getattr(loaded, name).iterations) == 3
+    batch = next(iter(batches))
+    for one in (model, loaded):
+        one.fit(tf.data.Dataset.from_tensors(batch), verbose=0, shuffle=False)
+    for left, right in zip(model.get_weights(), loaded.get_weights(), strict=True):
+        assert np.allclose(left, right, atol=1e-6)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_averaged_model_is_what_generates(family, make_model, batches):
+    model = make_model(family)
+    fit(model, batches, 3)
+    averaged = model.averaged_model()
+    assert np.array_equal(averaged.generate(PROMPTS, seed=1), model.generate(PROMPTS, seed=1))
+    assert averaged.count_params() < 0.7 * model.count_params()
+
+
+def test_the_average_forgets_half_in_its_half_life(make_model, batches):
+    model = make_model("vae", ema_half_life=80)
+    fit(model, batches, 1)
+    model.optimizer.iterations.assign(10**6)  # past the quicker first steps
+    for weight in model.decoder.weights:
+        weight.assign(tf.zeros_like(weight))
+    for weight in model.averaged_decoder.weights:
+        weight.assign(tf.ones_like(weight))
+    for _ in range(10):
+        model.average_weights(8)
+    assert np.allclose(model.averaged_decoder.weights[0], 0.5, atol=1e-4)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_two_devices_take_the_step_of_one(family, make_model, batches):
+    """Batch normalisation is synchronised, there is no dropout, and the noise is handed in."""
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    batch = next(iter(batches))
+    one = make_model(family)
+    noise = one.draw_noise(8, tf.constant([1, 2]))
+    tf.function(one.update)(batch, noise)
+    with strategy.scope():
+        two = make_model(family)
+
+    def halves(values):
+        return strategy.experimental_distribute_values_from_function(
+            lambda context: tf.nest.map_structure(lambda value: tf.split(value, 2)[context.replica_id_in_sync_group], values)
+        )
+
+    @tf.function
+    def step(batch, noise):
+        return strategy.run(two.update, (batch, noise))
+
+    step(halves(batch), halves(noise))
+    for left, right in zip(one.trainable_variables, two.trainable_variables, strict=True):
+        assert np.allclose(left, right, atol=2e-5), left.path
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_fit_runs_on_two_devices(family, make_model, batches):
+    with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+        model = make_model(family)
+    assert np.isfinite(list(fit(model, batches, 2).values())).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"prompts": []}, "list of prompts is empty"),
+        ({"prompts": "a", "num_images": 0}, "whole number from 1"),
+        ({"prompts": "a", "seed": [1, 2]}, "2 seeds for 1 pictures"),
+        ({"prompts": "a", "steps": 0}, "from 1 to 1000"),
+        ({"prompts": "a", "steps": 10**6}, "from 1 to 1000"),
+        ({"prompts": "a", "guidance_scale": float("nan")}, "from 0 to 100"),
+        ({"prompts": "a", "sampler": "magic"}, "choose from ddim, ddpm"),
+        ({"prompts": ["a", "b"], "negative_prompts": ["a", "b", "c"]}, "3 negative prompts for 2 prompts"),
+        ({"prompts": ["a", 3]}, "must be a string"),
+        ({"prompts": "a" * 50_000}, "at most 20,000 characters"),
+    ],
+)
+def test_unusable_requests_are_refused_with_the_way_out(arguments, message, make_model):
+    with pytest.raises(ValueError, match=message):
+        make_model("diffusion").generate(**arguments)
+
+
+@pytest.mark.parametrize("family", ["dcgan", "vae"])
+@pytest.mark.parametrize("setting", [{"steps": 5}, {"guidance_scale": 2.0}, {"sampler": "ddim"}, {"negative_prompts": "red"}])
+def test_families_without_a_sampler_refuse_its_settings(family, setting, make_model):
+    with pytest.raises(ValueError, match="in one pass"):
+        make_model(family).generate("a circle", **setting)
+
+
+@pytest.mark.parametrize("prompt", ["", " ", "\x00\x1b[31m", "🎈🎈", "مرحبا", "red " * 4000])
+def test_odd_prompts_give_pictures(prompt, make_model):
+    assert make_model("diffusion").generate(prompt).shape == (1, 16, 16, 3)
+
+
+def test_the_automatic_choice_of_xla_is_none_on_a_cpu(make_model):
+    model = make_model("vae", with_text=False)
+    model.compile()
+    assert model.jit_compile is False
+
+
+def test_steps_samplers_guidance_and_negative_prompts_change_the_picture(make_model, batches):
+    model = make_model("diffusion")
+    fit(model, batches, 8)
+    plain = model.generate("a large red circle").astype(int)
+    for changed in ({"steps": 9}, {"sampler": "ddpm"}, {"guidance_scale": 9.0}, {"negative_prompts": "a blue ring"}):
+        assert np.abs(model.generate("a large red circle", **changed) - plain).max() > 1, changed
+    ancestral = model.generate(PROMPTS[:2], sampler="ddpm", seed=4)
+    assert np.abs(ancestral[1].astype(int) - model.generate(PROMPTS[1], sampler="ddpm", seed=5)[0]).max() <= 1
+
+
+@pytest.mark.parametrize("schedule", ["flow", "cosine", "linear"])
+@pytest.mark.parametrize("parameterisation", ["x0", "v", "flow", "eps"])
+def test_diffusion_trains_in_every_parameterisation(schedule, parameterisation, make_model, batches):
+    if (schedule, parameterisation) == ("flow", "eps"):
+        pytest.skip("refused, as test_diffusion.py tests")
+    model = make_model("diffusion", schedule=schedule, parameterisation=parameterisation)
+    losses = [fit(model, batches, 8)["x0_error"][0] for _ in range(2)]
+    assert losses[1] < losses[0]
+    assert isinstance(model, TextToImageDiffusion)

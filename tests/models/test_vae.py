@@ -1,0 +1,96 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfgen.models import VAE
+
+
+@pytest.fixture(scope="module")
+def trained(request):
+    """A VAE that has learned four pictures of 16x16."""
+    images = np.random.default_rng(0).integers(0, 2, (4, 16, 16, 1)).astype(np.uint8) * 255
+    batch = {"image": tf.cast(images, tf.float32) / 127.5 - 1}
+    model = VAE(16, 1, latent_size=4, width=8, ema_half_life=200)
+    model.compile("adam")
+    model.optimizer.learning_rate = 3e-3
+    model.fit(tf.data.Dataset.from_tensors(batch).repeat(), steps_per_epoch=400, verbose=0, shuffle=False)
+    return model, images
+
+
+def test_pictures_come_back_through_their_latents(trained):
+    model, images = trained
+    latents = model.encode(images)
+    assert latents.shape == (4, 4)
+    assert np.abs(model.decode(latents).astype(int) - images).mean() < 10
+    assert np.array_equal(model.reconstruct(images), model.decode(latents))
+
+
+def test_interpolation_runs_from_one_picture_to_the_other(trained):
+    model, images = trained
+    walk = model.interpolate(images[0], images[1], 5)
+    assert walk.shape == (5, 16, 16, 1)
+    assert np.abs(walk[0].astype(int) - images[0]).mean() < 10
+    assert np.abs(walk[-1].astype(int) - images[1]).mean() < 10
+
+
+def test_the_elbo_is_that_of_the_definition(trained):
+    model, images = trained
+    batch = {"image": tf.cast(images, tf.float32) / 127.5 - 1}
+    reported = model.evaluate(tf.data.Dataset.from_tensors(batch), verbose=0, return_dict=True)
+    posterior = model.averaged_encoder({"image": batch["image"]})
+    mean, deviation = posterior["mean"].numpy(), np.exp(0.5 * posterior["log_variance"].numpy())
+    eps = model.draw_noise(4, tf.constant([0, 0]))["eps"].numpy()
+    logits = model.averaged_decoder({"latents": mean + deviation * eps}).numpy().astype(np.float64)
+    target = images / 255
+    reconstruction = (np.logaddexp(0, logits) - target * logits).sum(axis=(1, 2, 3)).mean()
+    kl = (0.5 * (mean**2 + deviation**2 - 1) - np.log(deviation)).sum(axis=1).mean()
+    assert np.isclose(reported["reconstruction"], reconstruction, rtol=1e-4)
+    assert np.isclose(reported["kl"], kl, rtol=1e-4)
+    assert np.isclose(reported["negative_elbo"], reconstruction + kl, rtol=1e-4)
+
+
+def update(model, batch):
+    return {name: float(value) for name, value in model.update(batch, model.draw_noise(8, tf.constant([0, 0]))).items()}
+
+
+def test_beta_free_bits_and_annealing_weigh_the_kl(make_model, batches):
+    batch = next(iter(batches))
+    plain = update(make_model("vae", with_text=False), batch)
+    assert np.isclose(plain["loss"], plain["reconstruction"] + plain["kl"], rtol=1e-5)
+    beta = update(make_model("vae", with_text=False, beta=4.0), batch)
+    assert np.isclose(beta["loss"], plain["reconstruction"] + 4 * plain["kl"], rtol=1e-5)
+    free = update(make_model("vae", with_text=False, free_bits=5.0), batch)
+    assert np.isclose(free["loss"], plain["reconstruction"] + 6 * 5.0, rtol=1e-5)  # six latents, none worth 5 nats yet
+    annealed = make_model("vae", with_text=False, annealing_images=80)
+    assert np.isclose(update(annealed, batch)["loss"], plain["reconstruction"], rtol=1e-5)
+    for _ in range(4):
+        update(annealed, batch)
+    half_way = update(annealed, batch)
+    assert np.isclose(half_way["loss"], half_way["reconstruction"] + 0.5 * half_way["kl"], rtol=1e-5)
+
+
+def test_gaussian_pixels_are_normalised(make_model, batches):
+    model = make_model("vae", with_text=False, likelihood="gaussian", deviation=0.5)
+    batch = next(iter(batches))
+    reconstruction, _ = model._terms(
+        batch, model.draw_noise(8, tf.constant([0, 0])), (model.encoder, model.decoder, None), False
+    )
+    latents = model.encoder({"image": batch["image"]})
+    latents = latents["mean"] + tf.exp(0.5 * latents["log_variance"]) * model.draw_noise(8, tf.constant([0, 0]))["eps"]
+    drawn = tf.tanh(model.decoder({"latents": latents})).numpy()
+    density = -0.5 * ((batch["image"] - drawn) / 0.5) ** 2 - np.log(0.5 * np.sqrt(2 * np.pi))
+    assert np.allclose(reconstruction, -density.numpy().sum(axis=(1, 2, 3)), rtol=1e-4)
+
+
+def test_the_dense_variant_has_no_convolutions():
+    model = VAE(28, 1, dense=True, width=8)
+    assert not [layer for network in (model.encoder, model.decoder) for layer in network.layers if "conv" in layer.name]
+    assert model.generate(num_images=2).shape == (2, 28, 28, 1)
+
+
+def test_unusable_input_is_refused():
+    model = VAE(28, 1, width=4)
+    with pytest.raises(ValueError, match=r"give uint8 \[N, 28, 28, 1\]"):
+        model.encode(np.zeros((2, 32, 32, 1), np.uint8))
+    with pytest.raises(ValueError, match="choose from bernoulli, gaussian"):
+        VAE(28, 1, likelihood="poisson")

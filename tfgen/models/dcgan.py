@@ -1,0 +1,193 @@
+"""DCGAN: a generator learns to deceive a discriminator, which learns to tell its pictures from real ones."""
+
+import keras
+import tensorflow as tf
+from keras import layers, ops
+
+from tfgen.diffusion.noise import gaussian
+from tfgen.models.image_model import ImageModel
+from tfgen.models.layers import features_to_picture, picture_to_features
+
+# name -> (discriminator's loss from its logits for real and generated pictures, generator's loss), per picture.
+LOSSES = {
+    # Goodfellow et al., 2014, arXiv:1406.2661, section 3
+    "non_saturating": (lambda real, fake: ops.softplus(-real) + ops.softplus(fake), lambda fake: ops.softplus(-fake)),
+    # Lim & Ye, 2017, arXiv:1705.02894
+    "hinge": (lambda real, fake: ops.relu(1 - real) + ops.relu(1 + fake), lambda fake: -fake),
+    # Arjovsky et al., 2017, arXiv:1701.07875; with the penalty of Gulrajani et al., 2017, arXiv:1704.00028
+    "wasserstein": (lambda real, fake: fake - real, lambda fake: -fake),
+}
+
+
+def generator(image_size, image_channels, latent_size, text_width, width, dense):
+    """Latents [B, latent_size], and the pooled text [B, text_width] where there is text, to pictures in [-1, 1]."""
+    latents = keras.Input((latent_size,), name="latents")
+    inputs, features = {"latents": latents}, latents
+    if text_width:
+        inputs["pooled"] = keras.Input((text_width,), name="pooled")
+        features = layers.Concatenate()([latents, layers.Dense(latent_size, name="text")(inputs["pooled"])])
+    picture = features_to_picture(features, image_size, image_channels, width, dense=dense)
+    return keras.Model(inputs, layers.Activation("tanh")(picture), name="generator")
+
+
+def discriminator(image_size, image_channels, text_width, width, dense, spectral_normalization):
+    """Pictures, and the pooled text where there is text, to logits [B], high for real.
+
+    Text enters by projection: the logit gains the inner product of features and text (Miyato & Koyama, 2018,
+    arXiv:1802.05637).
+    """
+
+    def wrap(layer):
+        return layers.SpectralNormalization(layer) if spectral_normalization else layer
+
+    image = keras.Input((image_size, image_size, image_channels), name="image")
+    inputs = {"image": image}
+    features = picture_to_features(image, width, dense=dense, wrap=wrap)
+    logits = wrap(layers.Dense(1, name="logit"))(features)
+    if text_width:
+        inputs["pooled"] = keras.Input((text_width,), name="pooled")
+        projected = wrap(layers.Dense(text_width, name="projection"))(features)
+        logits = layers.Add()([logits, layers.Dot(1)([projected, inputs["pooled"]])])
+    return keras.Model(inputs, layers.Flatten()(logits), name="discriminator")
+
+
+@keras.saving.register_keras_serializable("tfgen")
+class DCGAN(ImageModel):
+    """Deep convolutional GAN (Radford et al., 2016, arXiv:1511.06434), with or without text.
+
+    Args:
+        image_size: 28, 32, 64 or any size that halves to 8 or less.
+        image_channels: 1 or 3.
+        text_encoder: `tfgen.text.TransformerTextEncoder`, trained by the discriminator's loss; None for no text.
+        latent_size: length of the random vector that a picture is made from.
+        width: channels of the finest grid.
+        dense: fully connected networks in place of convolutions.
+        adversarial_loss: "non_saturating", "hinge" or "wasserstein" (with gradient penalty).
+        spectral_normalization: bound the discriminator's layers (Miyato et al., 2018, arXiv:1802.05957).
+        gradient_penalty: weight of the penalty of "wasserstein".
+        ema_half_life: see `ImageModel`; `generate` uses the averaged generator.
+
+    Metrics: `generator_loss`, `discriminator_loss`, and `discriminator_accuracy`, which is 0.5 when it is deceived.
+    """
+
+    settings = (
+        "image_size", "image_channels", "latent_size", "width", "dense", "adversarial_loss", "spectral_normalization",
+        "gradient_penalty", "ema_half_life",
+    )  # fmt: skip
+
+    def __init__(
+        self, image_size=28, image_channels=1, text_encoder=None, *, latent_size=100, width=64, dense=False,
+        adversarial_loss="non_saturating", spectral_normalization=False, gradient_penalty=10.0, ema_half_life=10_000, **kwargs,
+    ):  # fmt: skip
+        metric_names = ("generator_loss", "discriminator_loss", "discriminator_accuracy")
+        super().__init__(image_size, image_channels, text_encoder, ema_half_life, metric_names, **kwargs)
+        if adversarial_loss not in LOSSES:
+            raise ValueError(f"unknown adversarial_loss {adversarial_loss!r}; choose from {', '.join(LOSSES)}")
+        self.latent_size, self.width, self.dense = latent_size, width, dense
+        self.adversarial_loss, self.spectral_normalization = adversarial_loss, spectral_normalization
+        self.gradient_penalty = gradient_penalty
+        text_width = text_encoder.width if text_encoder else None
+        self.generator = generator(image_size, image_channels, latent_size, text_width, width, dense)
+        self.discriminator = discriminator(image_size, image_channels, text_width, width, dense, spectral_normalization)
+        self.add_averages("generator", "text_encoder")
+        self.built = True
+
+    def compile(self, optimizer=None, discriminator_optimizer=None, **kwargs):
+        """As `keras.Model.compile`, with an optimizer for each network; Adam with the settings of DCGAN by default."""
+        super().compile(optimizer or keras.optimizers.Adam(2e-4, beta_1=0.5), **kwargs)
+        self.discriminator_optimizer = keras.optimizers.get(discriminator_optimizer or keras.optimizers.Adam(2e-4, beta_1=0.5))
+        # Keras builds and restores `self.optimizer` alone; built here, the second one is saved and restored like it.
+        self.discriminator_optimizer.build(self.discriminator_variables)
+
+    @property
+    def optimized_variables(self):
+        return self.generator.trainable_variables
+
+    @property
+    def discriminator_variables(self):
+        text_variables = self.text_encoder.trainable_variables if self.text_encoder else []
+        return self.discriminator.trainable_variables + text_variables
+
+    def get_compile_config(self):
+        config = super().get_compile_config()
+        if config:
+            config["discriminator_optimizer"] = keras.optimizers.serialize(self.discriminator_optimizer)
+        return config
+
+    def draw_noise(self, num_images, seed):
+        """Random numbers of one training step: latents of the discriminator's and of the generator's pictures
+        [B, latent_size], and where between real and generated the gradient penalty looks, `mix` [B]."""
+        return {
+            "discriminator_latents": tf.random.stateless_normal([num_images, self.latent_size], seed),
+            "generator_latents": tf.random.stateless_normal([num_images, self.latent_size], seed + tf.constant([0, 1_000])),
+            "mix": tf.random.stateless_uniform([num_images], seed + tf.constant([0, 2_000])),
+        }
+
+    def update(self, batch, noise):
+        """One step of each optimizer on a batch and the numbers of `draw_noise`; returns the metrics."""
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync  # gradients are added up over them
+        with tf.GradientTape() as tape:
+            text = self._text(batch)
+            fake = self.generator({"latents": noise["discriminator_latents"], **text}, training=True)
+            loss, accuracy = self._discriminator_loss(batch["image"], fake, text, noise["mix"])
+            share = loss / replicas
+        variables = self.discriminator_variables
+        gradients = tape.gradient(share, variables)
+        self.discriminator_optimizer.apply_gradients(zip(gradients, variables, strict=True))
+
+        text = self._text(batch)
+        with tf.GradientTape() as tape:
+            fake = self.generator({"latents": noise["generator_latents"], **text}, training=True)
+            generator_loss = tf.reduce_mean(LOSSES[self.adversarial_loss][1](self.discriminator({"image": fake, **text})))
+            share = generator_loss / replicas
+        variables = self.generator.trainable_variables
+        self.optimizer.apply_gradients(zip(tape.gradient(share, variables), variables, strict=True))
+        self.average_weights(tf.shape(batch["image"])[0])
+        return {"generator_loss": generator_loss, "discriminator_loss": loss, "discriminator_accuracy": accuracy}
+
+    def _text(self, batch):
+        """What of the captions steers the networks: the pooled vector."""
+        if self.text_encoder is None:
+            return {}
+        return {"pooled": self.text_encoder(batch["token_ids"], batch["padding_mask"])["pooled"]}
+
+    def _discriminator_loss(self, real, fake, text, mix):
+        real_logits = self.discriminator({"image": real, **text}, training=True)
+        fake_logits = self.discriminator({"image": fake, **text}, training=True)
+        loss = tf.reduce_mean(LOSSES[self.adversarial_loss][0](real_logits, fake_logits))
+        if self.adversarial_loss == "wasserstein":
+            loss += self.gradient_penalty * self._gradient_penalty(real, fake, text, mix)
+        accuracy = tf.reduce_mean(tf.cast(tf.concat([real_logits > 0, fake_logits <= 0], axis=0), tf.float32))
+        return loss, accuracy
+
+    def _gradient_penalty(self, real, fake, text, mix):
+        """Mean of (|gradient| - 1)^2 on the lines between real and generated pictures."""
+        mix = mix[:, None, None, None]
+        between = mix * real + (1 - mix) * fake
+        with tf.GradientTape() as tape:
+            tape.watch(between)
+            logits = self.discriminator({"image": between, **text}, training=True)
+        gradient = tape.gradient(logits, between)
+        norm = tf.sqrt(tf.reduce_sum(gradient**2, axis=[1, 2, 3]) + 1e-12)
+        return tf.reduce_mean((norm - 1) ** 2)
+
+    def test_step(self, batch):
+        """The losses on held-out pictures, of the averaged generator, with the same noise at every call."""
+        noise = self.draw_noise(tf.shape(batch["image"])[0], tf.constant([0, 0]))
+        text = self._text(batch)
+        fake = self.averaged_generator({"latents": noise["generator_latents"], **text})
+        fake_logits = self.discriminator({"image": fake, **text})
+        loss, accuracy = self._discriminator_loss(batch["image"], fake, text, noise["mix"])
+        generator_loss = tf.reduce_mean(LOSSES[self.adversarial_loss][1](fake_logits))
+        return self.track(generator_loss=generator_loss, discriminator_loss=loss, discriminator_accuracy=accuracy)
+
+    @tf.function
+    def _draw(self, latents, token_ids):
+        text = {}
+        if self.text_encoder:
+            text["pooled"] = self.averaged_text_encoder(token_ids, token_ids != 0)["pooled"]
+        return self.averaged_generator({"latents": latents, **text})
+
+    def sample(self, seeds, token_ids, negative_token_ids):
+        """Pictures float32 [B, H, W, C] from seeds int64 [B] and token ids [B, T] or None."""
+        return self._draw(gaussian(seeds, (self.latent_size,)), token_ids)

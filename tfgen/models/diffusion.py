@@ -1,0 +1,153 @@
+"""Text-to-image diffusion: a U-Net learns to say what a noisy picture shows, and is asked again and again."""
+
+import functools
+
+import keras
+import tensorflow as tf
+
+from tfgen.diffusion import parameterisations, samplers, schedules
+from tfgen.diffusion.guidance import classifier_free
+from tfgen.diffusion.noise import gaussian
+from tfgen.models.image_model import ImageModel
+from tfgen.models.unet import unet
+
+MAX_STEPS = 1000
+
+
+@keras.saving.register_keras_serializable("tfgen")
+class TextToImageDiffusion(ImageModel):
+    """Diffusion model steered by a prompt.
+
+    Training noises a picture to a random time, x = alpha(t) x0 + sigma(t) eps, and minimises the error of the estimated
+    x0 (Ho et al., 2020, arXiv:2006.11239), weighted by min(1 / sigma^2, max_loss_weight): 1 / sigma^2 is what the usual
+    losses on v and on the flow amount to, and the bound keeps nearly clean pictures from outweighing the rest (Hang et al.,
+    2023, arXiv:2303.09556). One caption in ten is emptied, for classifier-free guidance and for pictures without a prompt.
+
+    Args:
+        text_encoder: `tfgen.text.TransformerTextEncoder`, trained together with the U-Net.
+        image_size, image_channels: of the pictures.
+        patch_size, channels, num_blocks, num_heads: of the U-Net, see `tfgen.models.unet`.
+        schedule: "flow", "cosine" or "linear".
+        parameterisation: what the U-Net predicts: "x0", "eps", "v" or "flow".
+        max_loss_weight: see above.
+        time_shift: s > 1 trains more on noisy pictures, where the caption matters: t = s u / (1 + (s - 1) u) for even u
+            (Esser et al., 2024, arXiv:2403.03206, equation 23).
+        caption_dropout: part of the captions to empty.
+        ema_half_life: see `ImageModel`; `generate` uses the averaged weights.
+        steps, guidance_scale, sampler: what `generate` does when not told otherwise.
+
+    Metrics: `loss` (weighted) and `x0_error`, the mean squared error of the estimated picture in [-1, 1].
+    """
+
+    settings = (
+        "image_size", "image_channels", "patch_size", "channels", "num_blocks", "num_heads", "schedule", "parameterisation",
+        "max_loss_weight", "time_shift", "caption_dropout", "ema_half_life", "steps", "guidance_scale", "sampler",
+    )  # fmt: skip
+
+    def __init__(
+        self, text_encoder, image_size=32, image_channels=3, *, patch_size=2, channels=(64, 128), num_blocks=1, num_heads=4,
+        schedule="flow", parameterisation="x0", max_loss_weight=5.0, time_shift=3.0, caption_dropout=0.1, ema_half_life=10_000,
+        steps=50, guidance_scale=2.5, sampler="ddim", **kwargs,
+    ):  # fmt: skip
+        super().__init__(image_size, image_channels, text_encoder, ema_half_life, ("loss", "x0_error"), **kwargs)
+        parameterisations.check(parameterisation, schedule)
+        self.patch_size, self.channels, self.num_blocks, self.num_heads = patch_size, tuple(channels), num_blocks, num_heads
+        self.schedule, self.parameterisation = schedule, parameterisation
+        self.max_loss_weight, self.time_shift, self.caption_dropout = max_loss_weight, time_shift, caption_dropout
+        self.steps, self.guidance_scale, self.sampler = steps, guidance_scale, sampler
+        self.unet = unet(
+            image_size, image_channels, text_encoder.tokenizer.caption_length, text_encoder.width,
+            patch_size=patch_size, channels=self.channels, num_blocks=num_blocks, num_heads=num_heads,
+        )  # fmt: skip
+        self.add_averages("text_encoder", "unet")
+        self.built = True
+
+    def draw_noise(self, num_images, seed):
+        """Random numbers of one training step.
+
+        Returns:
+            dict: `time` [B], from numbers spread evenly over [0, 1] at a common random offset (Kingma et al., 2021,
+            arXiv:2107.00630, appendix I.1), then shifted; `eps` [B, H, W, C]; `empty` bool [B], captions to drop.
+        """
+        offset = tf.random.stateless_uniform([], seed)
+        even = (tf.cast(tf.range(num_images), tf.float32) + offset) / tf.cast(num_images, tf.float32)
+        return {
+            "time": self.time_shift * even / (1 + (self.time_shift - 1) * even),
+            "eps": tf.random.stateless_normal([num_images, *self.image_shape], seed + tf.constant([0, 1_000])),
+            "empty": tf.random.stateless_uniform([num_images], seed + tf.constant([0, 2_000])) < self.caption_dropout,
+        }
+
+    def batch_losses(self, batch, noise, text_encoder, network):
+        """(weighted loss, mean squared error of x0), each the batch's mean."""
+        t, eps, x0 = noise["time"], noise["eps"], batch["image"]
+        alpha, sigma = (value[:, None, None, None] for value in schedules.get(self.schedule)(t))
+        x = alpha * x0 + sigma * eps
+        empty_caption = self.text_encoder.tokenizer.empty_caption()
+        token_ids = tf.where(noise["empty"][:, None], empty_caption, batch["token_ids"])
+        features = text_encoder(token_ids, token_ids != 0)
+        prediction = network({"x": x, "t": t, **features}, training=True)
+        x0_estimate = parameterisations.to_x0(self.parameterisation, prediction, x, alpha, sigma)
+        error = tf.reduce_mean((x0_estimate - x0) ** 2, axis=[1, 2, 3])
+        weight = tf.minimum(1 / tf.maximum(tf.reshape(sigma, [-1]) ** 2, 1e-6), self.max_loss_weight)
+        return tf.reduce_mean(weight * error), tf.reduce_mean(error)
+
+    def update(self, batch, noise):
+        """One optimizer step on a batch and the numbers of `draw_noise`; returns the metrics."""
+        with tf.GradientTape() as tape:
+            loss, x0_error = self.batch_losses(batch, noise, self.text_encoder, self.unet)
+            # Replicas' gradients are added up, so each counts its share of the global mean.
+            share = loss / tf.distribute.get_strategy().num_replicas_in_sync
+        variables = self.trainable_variables
+        self.optimizer.apply_gradients(zip(tape.gradient(share, variables), variables, strict=True))
+        self.average_weights(tf.shape(batch["image"])[0])
+        return {"loss": loss, "x0_error": x0_error}
+
+    def test_step(self, batch):
+        """The same losses of the averaged weights, with the same noise at every call."""
+        noise = self.draw_noise(tf.shape(batch["image"])[0], tf.constant([0, 0]))
+        loss, x0_error = self.batch_losses(batch, noise, self.averaged_text_encoder, self.averaged_unet)
+        return self.track(loss=loss, x0_error=x0_error)
+
+    def sampling_settings(self, steps, guidance_scale, sampler, negative_prompts):
+        steps = self.steps if steps is None else steps
+        guidance_scale = self.guidance_scale if guidance_scale is None else guidance_scale
+        sampler = sampler or self.sampler
+        if not isinstance(steps, int) or not 1 <= steps <= MAX_STEPS:
+            raise ValueError(f"steps is {steps!r}; give a whole number from 1 to {MAX_STEPS}")
+        if not 0 <= guidance_scale <= 100:
+            raise ValueError(f"guidance_scale is {guidance_scale!r}; give a number from 0 to 100, 1 being no guidance")
+        if sampler not in samplers.SAMPLERS:
+            raise ValueError(f"unknown sampler {sampler!r}; choose from {', '.join(samplers.SAMPLERS)}")
+        return {"steps": steps, "guidance_scale": guidance_scale, "sampler": sampler}
+
+    def sample(self, seeds, token_ids, negative_token_ids, *, steps, guidance_scale, sampler):
+        """Pictures float32 [B, H, W, C] from seeds int64 [B] and token ids [B, T]."""
+        x = gaussian(seeds, self.image_shape)
+        times = samplers.uniform_times(steps)
+        scale = tf.convert_to_tensor(guidance_scale, tf.float32)
+        if sampler == "ddim":
+            return self._sample_ddim(x, token_ids, negative_token_ids, times, scale)
+        denoise = self.denoiser(token_ids, negative_token_ids, scale)
+        noise = functools.partial(_step_noise, seeds, self.image_shape)
+        return samplers.ddpm(tf.function(denoise), x, times, schedules.get(self.schedule), noise)
+
+    @tf.function
+    def _sample_ddim(self, x, token_ids, negative_token_ids, times, guidance_scale):
+        denoise = self.denoiser(token_ids, negative_token_ids, guidance_scale)
+        return samplers.ddim(denoise, x, times, schedules.get(self.schedule))
+
+    def denoiser(self, token_ids, negative_token_ids, guidance_scale):
+        """A function (x, t) -> guided estimate of x0, for prompts [B, T] and what they should not show [B, T]."""
+
+        def denoise(x, t, features):
+            alpha, sigma = schedules.get(self.schedule)(t)
+            prediction = self.averaged_unet({"x": x, "t": tf.fill([tf.shape(x)[0]], t), **features})
+            return parameterisations.to_x0(self.parameterisation, prediction, x, alpha, sigma)
+
+        positive = self.averaged_text_encoder(token_ids, token_ids != 0)
+        negative = self.averaged_text_encoder(negative_token_ids, negative_token_ids != 0)
+        return classifier_free(denoise, positive, negative, guidance_scale)
+
+
+def _step_noise(seeds, shape, step):
+    return gaussian(seeds, shape, stream=step + 1)

@@ -1,0 +1,185 @@
+"""What the three families share: the contract of `generate`, averaged weights, and the choice of XLA."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+MAX_BATCH = 64  # pictures sampled at once; bounds memory
+MAX_PROMPT_CHARACTERS = 20_000
+
+
+class ImageModel(keras.Model):
+    """Base of the model families.
+
+    A family implements `update` (one optimizer step on a batch and its random numbers), `draw_noise`, `test_step` and
+    `sample`; its networks are ordinary Keras models in its attributes.
+
+    Args:
+        image_size, image_channels: of the pictures.
+        text_encoder: see `tfgen.text`, or None for a model without prompts.
+        ema_half_life: number of training images after which the averaged weights have forgotten half; 0 for no average.
+            Counted in images, it keeps its meaning when the batch size changes (Karras et al., 2024, arXiv:2312.02696).
+        metric_names: what `train_step` and `test_step` report.
+
+    Class attribute `settings`: names of the constructor's arguments, all kept as attributes, besides text_encoder.
+    """
+
+    settings = ()
+
+    def __init__(self, image_size, image_channels, text_encoder, ema_half_life, metric_names, **kwargs):
+        super().__init__(**kwargs)
+        self.image_size, self.image_channels = image_size, image_channels
+        self.text_encoder = text_encoder
+        self.ema_half_life = ema_half_life
+        self.trackers = [keras.metrics.Mean(name) for name in metric_names]
+
+    @property
+    def image_shape(self):
+        return (self.image_size, self.image_size, self.image_channels)
+
+    def add_averages(self, *names):
+        """Give each named network a copy for its averaged weights, `averaged_NAME`; itself where no average is kept."""
+        self.averaged_names = [name for name in names if getattr(self, name) is not None]
+        for name in names:
+            network = getattr(self, name)
+            if self.ema_half_life and network is not None:
+                copy = network.copy() if hasattr(network, "copy") else keras.models.clone_model(network)
+                copy.set_weights(network.get_weights())
+                copy.trainable = False
+                network = copy
+            setattr(self, f"averaged_{name}", network)
+
+    def average_weights(self, num_images):
+        """Move the averaged networks towards the trained ones by a batch of images; faster in the first steps."""
+        if not self.ema_half_life:
+            return
+        step = tf.cast(self.optimizer.iterations, tf.float32)
+        half_lives = tf.cast(num_images, tf.float32) / self.ema_half_life
+        decay = tf.minimum(0.5**half_lives, (1 + step) / (10 + step))
+        for name in self.averaged_names:
+            averaged, trained = getattr(self, f"averaged_{name}"), getattr(self, name)
+            for target, source in zip(averaged.weights, trained.weights, strict=True):
+                target.assign(target + (1 - decay) * (source - target))
+
+    def averaged_model(self):
+        """A model of the averaged weights alone, without optimizer: what is shipped and exported."""
+        settings = {name: getattr(self, name) for name in self.settings} | {"ema_half_life": 0}
+        model = type(self)(text_encoder=self.text_encoder and self.averaged_text_encoder.copy(), name=self.name, **settings)
+        for name in self.averaged_names:
+            getattr(model, name).set_weights(getattr(self, f"averaged_{name}").get_weights())
+        return model
+
+    def compile(self, optimizer="adam", jit_compile="auto", **kwargs):
+        """As `keras.Model.compile`; `jit_compile="auto"` is XLA where it was measured to train faster: on accelerators."""
+        if jit_compile == "auto":
+            jit_compile = bool(tf.config.list_physical_devices("GPU") or tf.config.list_physical_devices("TPU"))
+        super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
+        self.optimizer.build(self.optimized_variables)
+
+    @property
+    def optimized_variables(self):
+        """The variables of `self.optimizer`."""
+        return self.trainable_variables
+
+    def get_compile_config(self):
+        if not self.compiled:
+            return {}
+        return {"optimizer": keras.optimizers.serialize(self.optimizer), "jit_compile": self.jit_compile}
+
+    def compile_from_config(self, config):
+        self.compile(**keras.saving.deserialize_keras_object(config))
+
+    @property
+    def metrics(self):
+        return self.trackers
+
+    def track(self, **values):
+        """Update the running mean of each named value; returns all means."""
+        for tracker in self.trackers:
+            tracker.update_state(values[tracker.name])
+        return {tracker.name: tracker.result() for tracker in self.trackers}
+
+    def train_step(self, batch):
+        # A function of the step, so that an interrupted run goes on with the numbers it would have drawn.
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        seed = tf.stack([tf.cast(self.optimizer.iterations, tf.int32), tf.cast(replica, tf.int32)])
+        return self.track(**self.update(batch, self.draw_noise(tf.shape(batch["image"])[0], seed)))
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**{**config, "text_encoder": keras.saving.deserialize_keras_object(config["text_encoder"])})
+
+    def get_config(self):
+        text_encoder = self.text_encoder and keras.saving.serialize_keras_object(self.text_encoder)
+        return {**super().get_config(), "text_encoder": text_encoder, **{name: getattr(self, name) for name in self.settings}}
+
+    def generate(
+        self, prompts=None, *, num_images=1, seed=0, steps=None, guidance_scale=None, negative_prompts=None, sampler=None
+    ):
+        """Make pictures.
+
+        The same prompt, seed and settings give the same picture alone or in any batch, to within 1/255.
+
+        Args:
+            prompts: a string or a list of strings, English or Chinese; None for pictures without a prompt.
+            num_images: pictures for each prompt.
+            seed: an int, counted up from picture to picture, or one int for each picture.
+            steps, guidance_scale, negative_prompts, sampler: for families with a sampler; None for the model's own.
+
+        Returns:
+            uint8 array [N, H, W, C], `num_images` for each prompt, in the order of the prompts.
+
+        Raises:
+            ValueError: a setting that is out of range or that this family does not have.
+        """
+        settings = self.sampling_settings(steps, guidance_scale, sampler, negative_prompts)
+        prompts, negative_prompts = self._check_prompts(prompts, negative_prompts)
+        if not isinstance(num_images, int) or num_images < 1:
+            raise ValueError(f"num_images is {num_images!r}; give a whole number from 1")
+        total = num_images * len(prompts)
+        seeds = np.asarray(seed, np.int64) if np.ndim(seed) else np.arange(total, dtype=np.int64) + seed
+        if seeds.shape != (total,):
+            raise ValueError(f"{seeds.size} seeds for {total} pictures; give one int, or one for each picture")
+        prompts, negative_prompts = np.repeat(prompts, num_images), np.repeat(negative_prompts, num_images)
+        parts = [slice(start, start + MAX_BATCH) for start in range(0, total, MAX_BATCH)]
+        images = [
+            self.sample(
+                tf.constant(seeds[part]), self.tokenize(prompts[part]), self.tokenize(negative_prompts[part]), **settings
+            )
+            for part in parts
+        ]
+        return np.concatenate([to_uint8(part).numpy() for part in images])
+
+    def tokenize(self, prompts):
+        """Token ids [B, T] of prompts [B]; None for a model without text."""
+        return None if self.text_encoder is None else self.text_encoder.tokenizer(prompts)
+
+    def _check_prompts(self, prompts, negative_prompts):
+        if self.text_encoder is None:
+            if prompts is not None or negative_prompts is not None:
+                raise ValueError(f"this {type(self).__name__} was trained without text; leave out the prompts")
+            return [""], [""]
+        prompts = [prompts or ""] if isinstance(prompts, str | None) else list(prompts)
+        if not prompts:
+            raise ValueError('the list of prompts is empty; give at least one, or "" for a picture without a prompt')
+        if isinstance(negative_prompts, str | None):
+            negative_prompts = [negative_prompts or ""] * len(prompts)
+        if len(negative_prompts) != len(prompts):
+            raise ValueError(f"{len(negative_prompts)} negative prompts for {len(prompts)} prompts; give one, or one for each")
+        for prompt in (*prompts, *negative_prompts):
+            if not isinstance(prompt, str) or len(prompt) > MAX_PROMPT_CHARACTERS:
+                raise ValueError(f"a prompt must be a string of at most {MAX_PROMPT_CHARACTERS:,} characters")
+        return prompts, list(negative_prompts)
+
+    def sampling_settings(self, steps, guidance_scale, sampler, negative_prompts):
+        """Checked keyword arguments of `sample`; a family without a sampler refuses them all."""
+        given = {"steps": steps, "guidance_scale": guidance_scale, "sampler": sampler, "negative_prompts": negative_prompts}
+        for name, value in given.items():
+            if value is not None:
+                raise ValueError(f"{type(self).__name__} makes a picture in one pass and has no {name}; leave it out")
+        return {}
+
+
+def to_uint8(images):
+    """Pictures in [-1, 1] as 8-bit numbers."""
+    return tf.cast(tf.round((tf.clip_by_value(images, -1.0, 1.0) + 1) * 127.5), tf.uint8)

@@ -1,0 +1,73 @@
+"""Finding and loading trained models."""
+
+import os
+import zipfile
+from pathlib import Path
+
+import keras
+
+from tfgen import text  # noqa: F401  registers what a saved model may hold
+from tfgen.models import dcgan, diffusion, vae  # noqa: F401
+
+DEFAULT_MODEL = "shapes-diffusion"
+
+
+def model_folders():
+    """Folders that hold shipped models, in the order they are searched: $TFGEN_MODELS, the clone, the installed wheel."""
+    package = Path(__file__).resolve().parent.parent
+    places = [os.environ.get("TFGEN_MODELS"), package.parent / "saved_models", package / "saved_models"]
+    return [Path(place) for place in places if place and Path(place).is_dir()]
+
+
+def shipped_models():
+    """Names of the models that ship, with their folders."""
+    found = {}
+    for place in model_folders():
+        for folder in sorted(place.iterdir()):
+            if (folder / "model.keras").is_file():
+                found.setdefault(folder.name, folder)
+    return found
+
+
+def find_model(name_or_path):
+    """The folder or .keras file that a name or path means.
+
+    Raises:
+        ValueError: there is none; names those that ship.
+    """
+    shipped = shipped_models()
+    if str(name_or_path) in shipped:
+        return shipped[str(name_or_path)]
+    path = Path(name_or_path)
+    if (path.suffix == ".keras" and path.is_file()) or (path / "model.keras").is_file():
+        return path
+    if path.is_dir():
+        raise ValueError(f"{path} holds no model.keras; give a folder that `tfgen train` wrote")
+    raise ValueError(
+        f"no model {str(name_or_path)!r}; these ship: {', '.join(shipped) or 'none'}; or give the path of a model's folder"
+    )
+
+
+def load_model(name_or_path=DEFAULT_MODEL):
+    """Load a model that ships, or one of your own.
+
+    Args:
+        name_or_path: a name as in saved_models/, a folder as `tfgen train` writes it, or a .keras file.
+
+    Returns:
+        A `keras.Model`, ready to `generate`.
+
+    Raises:
+        ValueError: there is no such model, or its file cannot be read by this version.
+    """
+    path = find_model(name_or_path)
+    file = path if path.suffix == ".keras" else path / "model.keras"
+    if not zipfile.is_zipfile(file):
+        raise ValueError(f"{file} is damaged or incomplete; copy it again, or train it again from its settings.toml")
+    try:
+        return keras.saving.load_model(file)
+    except PermissionError as error:
+        raise ValueError(f"{file} cannot be read: {error.strerror}") from None
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ValueError(f"{file} does not load with this version of tfgen (see `tfgen info`): {reason}") from error

@@ -1,0 +1,66 @@
+"""The U-Net of the diffusion model (Ronneberger et al., 2015, arXiv:1505.04597), made for two CPU cores.
+
+A patch stem takes the picture to a grid on which matrix products are large enough to run at the processor's limit; time
+and the pooled text steer every block by FiLM, the words by attention at the coarsest grid.
+"""
+
+import keras
+from keras import layers
+
+from tfgen.models.layers import ConditionedBlock, PixelTextAttention, PositionEmbedding, SinusoidalEmbedding
+
+
+def unet(image_size, image_channels, text_length, text_width, *, patch_size=2, channels=(64, 128), num_blocks=2, num_heads=4):
+    """Build the network.
+
+    Args:
+        image_size: width and height; a multiple of patch_size * 2 ** (len(channels) - 1).
+        image_channels: 1 or 3.
+        text_length, text_width: T and D of the token embeddings.
+        patch_size: side of the patches that the stem makes one vector each.
+        channels: width of each level, from the finest grid to the coarsest, each half the size of the one before.
+        num_blocks: residual blocks of a level, on the way down and on the way up.
+        num_heads: attention heads.
+
+    Returns:
+        A `keras.Model` from a dict of `x` [B, H, W, C], `t` [B], `tokens` [B, T, D], `mask` bool [B, T] and `pooled`
+        [B, D] to a prediction [B, H, W, C].
+    """
+    factor = patch_size * 2 ** (len(channels) - 1)
+    if image_size % factor:
+        raise ValueError(f"image_size {image_size} is not a multiple of {factor}, which patch_size and channels ask for")
+    x_in = keras.Input((image_size, image_size, image_channels), name="x")
+    t = keras.Input((), name="t")
+    tokens = keras.Input((text_length, text_width), name="tokens")
+    mask = keras.Input((text_length,), name="mask", dtype="bool")
+    pooled = keras.Input((text_width,), name="pooled")
+
+    width = 2 * channels[-1]
+    time = layers.Dense(width, activation="silu", name="time")(SinusoidalEmbedding(128, name="time_sinusoids")(t))
+    text = layers.Dense(width, name="text")(pooled)
+    condition = layers.Activation("silu", name="condition")(layers.Dense(width, name="time_output")(time) + text)
+
+    def block(x, level, name):
+        x = ConditionedBlock(channels[level], name=f"{name}_block")(x, condition)
+        if level == len(channels) - 1:
+            x = PixelTextAttention(num_heads, name=f"{name}_attention")(x, tokens, mask)
+        return x
+
+    x = layers.Conv2D(channels[0], patch_size, patch_size, name="stem")(x_in)
+    x = PositionEmbedding(name="position")(x)
+    skips = []
+    for level in range(len(channels)):
+        if level:
+            x = layers.Conv2D(channels[level], 2, 2, name=f"down_{level}")(x)
+        for i in range(num_blocks):
+            x = block(x, level, f"down_{level}_{i}")
+        skips.append(x)
+    for level in reversed(range(len(channels))):
+        if level < len(channels) - 1:
+            x = layers.Conv2DTranspose(channels[level], 2, 2, name=f"up_{level}")(x)
+            x = layers.Concatenate(name=f"skip_{level}")([x, skips[level]])
+        for i in range(num_blocks):
+            x = block(x, level, f"up_{level}_{i}")
+    x = layers.Activation("silu")(layers.GroupNormalization(8, name="output_normalization")(x))
+    x = layers.Conv2DTranspose(image_channels, patch_size, patch_size, name="output")(x)
+    return keras.Model({"x": x_in, "t": t, "tokens": tokens, "mask": mask, "pooled": pooled}, x, name="unet")

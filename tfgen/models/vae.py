@@ -1,0 +1,182 @@
+"""Variational autoencoder: an encoder says which latent vectors a picture may come from, a decoder draws them again."""
+
+import math
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers, ops
+
+from tfgen.diffusion.noise import gaussian
+from tfgen.models.image_model import ImageModel, to_uint8
+from tfgen.models.layers import features_to_picture, picture_to_features
+
+LIKELIHOODS = ("bernoulli", "gaussian")
+
+
+def encoder(image_size, image_channels, latent_size, text_width, width, dense):
+    """Pictures, and the pooled text where there is text, to mean and log variance of the latents, [B, latent_size] each."""
+    image = keras.Input((image_size, image_size, image_channels), name="image")
+    inputs, features = {"image": image}, picture_to_features(image, width, dense=dense)
+    if text_width:
+        inputs["pooled"] = keras.Input((text_width,), name="pooled")
+        features = layers.Concatenate()([features, inputs["pooled"]])
+    x = layers.Dense(4 * width, activation="relu", name="features")(features)
+    outputs = {
+        "mean": layers.Dense(latent_size, name="mean")(x),
+        "log_variance": layers.Dense(latent_size, name="log_variance")(x),
+    }
+    return keras.Model(inputs, outputs, name="encoder")
+
+
+def decoder(image_size, image_channels, latent_size, text_width, width, dense):
+    """Latents, and the pooled text where there is text, to logits of the pictures [B, H, W, C]."""
+    latents = keras.Input((latent_size,), name="latents")
+    inputs, features = {"latents": latents}, latents
+    if text_width:
+        inputs["pooled"] = keras.Input((text_width,), name="pooled")
+        features = layers.Concatenate()([latents, layers.Dense(4 * width, name="text")(inputs["pooled"])])
+    features = layers.Dense(4 * width, activation="relu", name="features")(features)
+    return keras.Model(inputs, features_to_picture(features, image_size, image_channels, width, dense=dense), name="decoder")
+
+
+@keras.saving.register_keras_serializable("tfgen")
+class VAE(ImageModel):
+    """Variational autoencoder (Kingma & Welling, 2014, arXiv:1312.6114), with or without text.
+
+    Args:
+        image_size: 28, 32, 64 or any size that halves to 8 or less.
+        image_channels: 1 or 3.
+        text_encoder: `tfgen.text.TransformerTextEncoder`, trained by the same loss; None for no text.
+        latent_size: dimensions of the latent vector.
+        width: channels of the finest grid.
+        dense: fully connected networks in place of convolutions.
+        likelihood: "bernoulli", of pixels in [0, 1] as probabilities, or "gaussian", around the drawn picture in [-1, 1].
+        deviation: standard deviation of the Gaussian pixels; it sets how much detail is worth its bits (Rybkin et al., 2021,
+            arXiv:2006.13202).
+        beta: weight of the KL term (Higgins et al., 2017, beta-VAE).
+        free_bits: nats that each latent dimension may hold at no cost (Kingma et al., 2016, arXiv:1606.04934).
+        annealing_images: beta grows to its value over so many training images (Bowman et al., 2016, arXiv:1511.06349).
+        ema_half_life: see `ImageModel`; everything but training uses the averaged networks.
+
+    Metrics: `loss`, and in nats a picture `negative_elbo` (beta 1, no free bits), `reconstruction` (the negative log
+    likelihood) and `kl`.
+    """
+
+    settings = (
+        "image_size", "image_channels", "latent_size", "width", "dense", "likelihood", "deviation", "beta", "free_bits",
+        "annealing_images", "ema_half_life",
+    )  # fmt: skip
+
+    def __init__(
+        self, image_size=28, image_channels=1, text_encoder=None, *, latent_size=16, width=32, dense=False,
+        likelihood="bernoulli", deviation=0.1, beta=1.0, free_bits=0.0, annealing_images=0, ema_half_life=10_000, **kwargs,
+    ):  # fmt: skip
+        metric_names = ("loss", "negative_elbo", "reconstruction", "kl")
+        super().__init__(image_size, image_channels, text_encoder, ema_half_life, metric_names, **kwargs)
+        if likelihood not in LIKELIHOODS:
+            raise ValueError(f"unknown likelihood {likelihood!r}; choose from {', '.join(LIKELIHOODS)}")
+        self.latent_size, self.width, self.dense, self.likelihood = latent_size, width, dense, likelihood
+        self.deviation, self.beta, self.free_bits, self.annealing_images = deviation, beta, free_bits, annealing_images
+        text_width = text_encoder.width if text_encoder else None
+        self.encoder = encoder(image_size, image_channels, latent_size, text_width, width, dense)
+        self.decoder = decoder(image_size, image_channels, latent_size, text_width, width, dense)
+        self.add_averages("encoder", "decoder", "text_encoder")
+        self.built = True
+
+    def draw_noise(self, num_images, seed):
+        """Random numbers of one training step: what makes latents of their distribution, `eps` [B, latent_size]."""
+        return {"eps": tf.random.stateless_normal([num_images, self.latent_size], seed)}
+
+    def _terms(self, batch, noise, networks, training):
+        """Reconstruction and KL in nats, [B] and [B, latent_size], of (encoder, decoder, text encoder)."""
+        encoder, decoder, text_encoder = networks
+        text = {}
+        if text_encoder:
+            text["pooled"] = text_encoder(batch["token_ids"], batch["padding_mask"])["pooled"]
+        posterior = encoder({"image": batch["image"], **text}, training=training)
+        mean, log_variance = posterior["mean"], posterior["log_variance"]
+        latents = mean + ops.exp(0.5 * log_variance) * noise["eps"]
+        logits = decoder({"latents": latents, **text}, training=training)
+        if self.likelihood == "bernoulli":
+            target = (batch["image"] + 1) / 2
+            pixels = tf.nn.sigmoid_cross_entropy_with_logits(labels=target, logits=logits)
+        else:
+            scaled = (batch["image"] - ops.tanh(logits)) / self.deviation
+            pixels = 0.5 * scaled**2 + math.log(self.deviation) + 0.5 * math.log(2 * math.pi)
+        kl = 0.5 * (mean**2 + ops.exp(log_variance) - 1 - log_variance)
+        return tf.reduce_sum(pixels, axis=[1, 2, 3]), kl
+
+    def update(self, batch, noise):
+        """One optimizer step on a batch and the numbers of `draw_noise`; returns the metrics."""
+        num_images = tf.shape(batch["image"])[0]
+        beta = self.beta
+        if self.annealing_images:
+            seen = tf.cast(self.optimizer.iterations, tf.float32) * tf.cast(num_images, tf.float32)
+            beta *= tf.minimum(1.0, seen / self.annealing_images)
+        with tf.GradientTape() as tape:
+            reconstruction, kl = self._terms(batch, noise, (self.encoder, self.decoder, self.text_encoder), training=True)
+            # The bits are free on average over the batch, else a dimension would be charged for its most telling pictures.
+            charged = tf.reduce_sum(tf.maximum(tf.reduce_mean(kl, axis=0), self.free_bits))
+            loss = tf.reduce_mean(reconstruction) + beta * charged
+            share = loss / tf.distribute.get_strategy().num_replicas_in_sync  # gradients are added up over the replicas
+        variables = self.optimized_variables
+        self.optimizer.apply_gradients(zip(tape.gradient(share, variables), variables, strict=True))
+        self.average_weights(num_images)
+        return _report(loss, reconstruction, kl)
+
+    def test_step(self, batch):
+        """The ELBO of held-out pictures by the averaged networks, with the same noise at every call."""
+        noise = self.draw_noise(tf.shape(batch["image"])[0], tf.constant([0, 0]))
+        networks = (self.averaged_encoder, self.averaged_decoder, self.averaged_text_encoder)
+        reconstruction, kl = self._terms(batch, noise, networks, training=False)
+        loss = tf.reduce_mean(reconstruction) + self.beta * tf.reduce_mean(tf.reduce_sum(kl, axis=1))
+        return self.track(**_report(loss, reconstruction, kl))
+
+    def _pooled(self, prompts, num_images):
+        """The text that steers `num_images` pictures; without prompts, the empty one."""
+        if self.text_encoder is None:
+            return {}
+        token_ids = self.tokenize([""] * num_images if prompts is None else list(prompts))
+        return {"pooled": self.averaged_text_encoder(token_ids, token_ids != 0)["pooled"]}
+
+    def encode(self, images, prompts=None):
+        """Mean latents float32 [N, latent_size] of pictures uint8 [N, H, W, C], with a prompt each where there is text."""
+        images = np.asarray(images)
+        if images.shape[1:] != self.image_shape or images.dtype != np.uint8:
+            shape = ", ".join(map(str, self.image_shape))
+            raise ValueError(f"pictures are {images.dtype} {images.shape}; give uint8 [N, {shape}]")
+        inputs = {"image": tf.cast(images, tf.float32) / 127.5 - 1, **self._pooled(prompts, len(images))}
+        return self.averaged_encoder(inputs)["mean"].numpy()
+
+    def decode(self, latents, prompts=None):
+        """Pictures uint8 [N, H, W, C] of latents [N, latent_size], with a prompt each where there is text."""
+        latents = tf.convert_to_tensor(latents, tf.float32)
+        return to_uint8(self.draw(latents, self._pooled(prompts, len(latents)))).numpy()
+
+    def reconstruct(self, images, prompts=None):
+        """Pictures uint8 [N, H, W, C] as they come back through the latents' means."""
+        return self.decode(self.encode(images, prompts), prompts)
+
+    def interpolate(self, first, second, num_images=8):
+        """Pictures uint8 [num_images, H, W, C] on the straight line between the latents of two pictures uint8 [H, W, C]."""
+        start, end = self.encode(np.stack([first, second]))
+        return self.decode(start + np.linspace(0, 1, num_images)[:, None] * (end - start))
+
+    @tf.function
+    def draw(self, latents, text):
+        logits = self.averaged_decoder({"latents": latents, **text})
+        # The mean of a Bernoulli pixel, in [-1, 1]: 2 sigmoid(x) - 1 = tanh(x / 2).
+        return ops.tanh(logits / 2 if self.likelihood == "bernoulli" else logits)
+
+    def sample(self, seeds, token_ids, negative_token_ids):
+        """Pictures float32 [B, H, W, C] from seeds int64 [B] and token ids [B, T] or None."""
+        text = {}
+        if self.text_encoder:
+            text["pooled"] = self.averaged_text_encoder(token_ids, token_ids != 0)["pooled"]
+        return self.draw(gaussian(seeds, (self.latent_size,)), text)
+
+
+def _report(loss, reconstruction, kl):
+    reconstruction, kl = tf.reduce_mean(reconstruction), tf.reduce_mean(tf.reduce_sum(kl, axis=1))
+    return {"loss": loss, "negative_elbo": reconstruction + kl, "reconstruction": reconstruction, "kl": kl}
