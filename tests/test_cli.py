@@ -1,0 +1,179 @@
+"""The command line as a user types it."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from tfgen import cli, text
+from tfgen.data import captions
+from tfgen.models import DCGAN, TextToImageDiffusion
+
+TFGEN = Path(sys.executable).with_name("tfgen")
+
+
+def run(*arguments, **settings):
+    return subprocess.run([TFGEN, *map(str, arguments)], capture_output=True, text=True, check=False, **settings)
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+    """A function from arguments to (exit code, standard output, standard error); in this process, as starting one is slow."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", ["tfgen", *map(str, arguments)])
+        with pytest.raises(SystemExit) as exit_info:
+            cli.main()
+        captured = capsys.readouterr()
+        return exit_info.value.code or 0, captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    """A folder of small untrained models: "tiny", text to image, and "blind", a GAN without text."""
+    folder = tmp_path_factory.mktemp("models")
+    tokenizer = text.build_tokenizer(captions.vocabulary_corpus(), 500, 24)
+    encoder = text.TransformerTextEncoder(tokenizer, width=16, depth=1, num_heads=2)
+    tiny = TextToImageDiffusion(encoder, image_size=16, channels=(16, 16), num_heads=2, steps=2, ema_half_life=0)
+    for name, model in (("tiny", tiny), ("blind", DCGAN(16, 1, width=8, ema_half_life=0))):
+        (folder / name).mkdir()
+        model.save(folder / name / "model.keras")
+    return folder
+
+
+def test_a_prompt_becomes_the_same_picture_in_every_process(models, tmp_path):
+    for name, seed in (("a.png", 7), ("b.png", 7), ("c.png", 8)):
+        result = run("generate", "a red circle", "--model", models / "tiny", "--seed", seed, "-o", tmp_path / name)
+        assert result.returncode == 0, result.stderr
+    pictures = [(tmp_path / name).read_bytes() for name in ("a.png", "b.png", "c.png")]
+    assert pictures[0] == pictures[1]
+    assert pictures[0] != pictures[2]
+    assert Image.open(tmp_path / "a.png").size == (16, 16)
+
+
+def test_several_pictures_are_numbered_by_their_seeds_and_shown_as_a_grid(models, tmp_path, call):
+    call("generate", "a red circle", "一个蓝环", "--model", models / "tiny", "--seed", 5, "-n", 2, "-o", tmp_path / "p.png")
+    assert {file.name for file in tmp_path.iterdir()} == {"p.png", "p-5.png", "p-6.png", "p-7.png", "p-8.png"}
+    grid, third = np.array(Image.open(tmp_path / "p.png")), np.array(Image.open(tmp_path / "p-7.png"))
+    assert grid.shape == (34, 34, 3)
+    assert np.array_equal(grid[18:, :16], third)
+
+
+def test_unknown_words_are_named_in_one_line(models, tmp_path, call):
+    code, _, error = call("generate", "a purple giraffe 长颈鹿", "--model", models / "tiny", "-o", tmp_path / "p.png")
+    assert (tmp_path / "p.png").exists()
+    assert code == 0
+    notes = [line for line in error.splitlines() if line.startswith("note")]
+    assert len(notes) == 1
+    assert "giraffe" in notes[0]
+    assert "颈" in notes[0]
+    assert "purple" not in notes[0]
+
+
+@pytest.mark.parametrize("prompt", ["red " * 2500, "🎈🎈", "a\x01\x1b[2Jb"])
+def test_odd_prompts_still_give_a_picture(prompt, models, tmp_path, call):
+    code, _, error = call("generate", prompt, "--model", models / "tiny", "-o", tmp_path / "p.png")
+    assert code == 0
+    assert (tmp_path / "p.png").exists()
+    assert ("cut" in error) == (len(prompt) > 1000)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["generate", "a", "--model", "nothing", "-o", "p.png"], "no model 'nothing'"),
+        (["generate", "a", "--model", "tiny", "-o", "p.jpg"], "does not end in .png"),
+        (["generate", "a", "--model", "tiny", "--steps", "-1", "-o", "p.png"], "from 1 to 1000"),
+        (["generate", "a", "--model", "tiny", "--steps", "1000000", "-o", "p.png"], "from 1 to 1000"),
+        (["generate", "a", "--model", "tiny", "--guidance", "nan", "-o", "p.png"], "from 0 to 100"),
+        (["generate", "--model", "tiny", "-o", "p.png"], "no prompt"),
+        (["generate", "a", "--model", "blind", "-o", "p.png"], "trained without text"),
+        (["generate", "--model", "blind", "--steps", "4", "-o", "p.png"], "in one pass"),
+        (["generate", "a", "--model", "tiny", "--color", "red", "-o", "p.png"], "No such option"),
+        (["generate", "\udcff\udcfe", "--model", "tiny", "-o", "p.png"], "not valid UTF-8"),
+        (["generate", "a", "--model", "broken", "-o", "p.png"], "damaged or incomplete"),
+        (["train", "vae", "--data", "folder:nowhere", "--out", "run"], "nowhere"),
+        (["train", "vae", "--data", "shapes", "--image-size", "12", "--out", "run"], "from 16 to 128"),
+        (["train", "vae", "--data", "no_such_set", "--out", "run"], "no_such_set"),
+        (["train", "painter", "--out", "run"], "painter"),
+        (["train", "vae", "--config", "missing.toml", "--out", "run"], "missing.toml"),
+        (["evaluate", "blind"], "takes no prompts"),
+        (["export", "nothing", "served"], "no model 'nothing'"),
+    ],
+)
+def test_a_mistake_is_one_line_and_nothing_is_written(arguments, message, models, tmp_path, call, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TFGEN_MODELS", str(models))
+    (models / "broken").mkdir(exist_ok=True)
+    (models / "broken" / "model.keras").write_bytes((models / "tiny" / "model.keras").read_bytes()[:5000])
+    code, output, error = call(*arguments)
+    assert code == 2, error
+    assert message in error
+    assert "Traceback" not in error
+    assert not output
+    assert len(error.strip().splitlines()) == 1, error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_permission_and_a_full_disk_are_said_plainly(models, tmp_path, call):
+    if os.geteuid() == 0:
+        target = Path("/proc/tfgen.png")  # where not even root may write
+    else:
+        (tmp_path / "locked").mkdir(mode=0o500)
+        target = tmp_path / "locked" / "p.png"
+    code, _, error = call("generate", "a", "--model", models / "tiny", "-o", target)
+    assert code == 2
+    assert len(error.strip().splitlines()) == 1
+    full = run("generate", "a", "--model", models / "tiny", "-o", tmp_path / "p.png", preexec_fn=_limit_file_size)
+    assert full.returncode == 2, full.stderr
+    assert "Traceback" not in full.stderr
+    assert list(tmp_path.glob("p*")) == []
+
+
+def _limit_file_size():
+    """Writes beyond 50 bytes fail, as on a full disk."""
+    import resource
+    import signal
+
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50, 50))
+
+
+def test_train_export_and_info(models, tmp_path, call, monkeypatch):
+    config = tmp_path / "settings.toml"
+    config.write_text(
+        'family = "dcgan"\nimage_size = 16\nbatch_size = 8\nsteps = 2\nsteps_per_epoch = 1\n'
+        "[options]\nnum_scenes = 20\n[model]\nwidth = 8\n"
+    )
+    code, output, error = call("train", "dcgan", "--config", config, "--out", tmp_path / "run", "--seed", 3)
+    assert code == 0, error
+    assert "trained" in output
+    code, output, _ = call("generate", "--model", tmp_path / "run", "-o", tmp_path / "p.png")
+    assert (code, (tmp_path / "p.png").exists()) == (0, True)
+    code, output, _ = call("export", tmp_path / "run", tmp_path / "served")
+    assert (tmp_path / "served" / "1" / "saved_model.pb").exists()
+    code, output, _ = call("info", tmp_path / "run")
+    assert "tfgen train dcgan" in output
+    monkeypatch.setenv("TFGEN_MODELS", str(models))
+    code, output, _ = call("info")
+    assert "tensorflow" in output
+    assert "tiny" in output
+
+
+def test_help_is_complete_and_quick():
+    start = time.perf_counter()
+    result = run("--help")
+    assert time.perf_counter() - start < 3  # TensorFlow alone takes longer to import
+    for command in ("generate", "train", "evaluate", "export", "info"):
+        assert command in result.stdout
+    runner = CliRunner()
+    for command in ("generate", "train", "evaluate", "export", "info"):
+        assert runner.invoke(cli.app, [command, "--help"]).exit_code == 0

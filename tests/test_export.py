@@ -1,0 +1,87 @@
+"""SavedModels, asked in a process that has only TensorFlow and tensorflow_text."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfgen import plotting, text
+from tfgen.data import captions
+from tfgen.export import export
+from tfgen.models import DCGAN, VAE, TextToImageDiffusion
+
+PROMPTS = ["a large red circle", "一个大红圆", "", "a blue ring on white", "🎈"]
+
+ASK = """
+import json, sys
+import numpy as np, tensorflow as tf, tensorflow_text
+assert not {"keras", "keras_nlp", "tfgen"} & set(sys.modules)
+signatures = tf.saved_model.load(sys.argv[1]).signatures
+assert sorted(signatures) == sorted(json.loads(sys.argv[2])), sorted(signatures)
+prompts, seeds = json.loads(sys.argv[3]), list(range(10, 15))
+inputs = {"seed": tf.constant(seeds, tf.int64)} | ({"prompt": tf.constant(prompts)} if prompts else {})
+pngs = signatures["serving_default"](**inputs)["image_bytes"].numpy()
+together = np.stack([tf.io.decode_png(png).numpy() for png in pngs])
+assert np.array_equal(together, signatures["images"](**inputs)["images"])
+for index in range(5):
+    alone = signatures["serving_default"](**{name: value[index : index + 1] for name, value in inputs.items()})
+    difference = tf.io.decode_png(alone["image_bytes"][0]).numpy().astype(int) - together[index]
+    assert np.abs(difference).max() <= 1, np.abs(difference).max()
+np.save(sys.argv[4], together)
+"""
+
+
+def ask(saved_model, signatures, prompts, tmp_path):
+    arguments = [saved_model, json.dumps(signatures), json.dumps(prompts), tmp_path / "images.npy"]
+    subprocess.run([sys.executable, "-c", ASK, *arguments], check=True)
+    return np.load(tmp_path / "images.npy")
+
+
+def encoder():
+    return text.TransformerTextEncoder(
+        text.build_tokenizer(captions.vocabulary_corpus(), 500, 24), width=16, depth=1, num_heads=2
+    )
+
+
+def test_a_text_to_image_model_answers_as_it_generates(tmp_path):
+    model = TextToImageDiffusion(encoder(), image_size=16, channels=(16, 16), num_heads=2, steps=3)
+    saved_model = export(model, tmp_path / "served")
+    assert saved_model == tmp_path / "served" / "1"
+    images = ask(saved_model, ["serving_default", "images", "generate_3"], PROMPTS, tmp_path)
+    assert np.abs(images.astype(int) - model.generate(PROMPTS, seed=10)).max() <= 1
+    generate = tf.saved_model.load(saved_model).signatures["generate_3"]
+    png = generate(
+        prompt=tf.constant(["a red ring", "a star"]), negative_prompt=tf.constant(["blue", ""]),
+        seed=tf.constant([4, 5], tf.int64), guidance_scale=tf.constant([1.0, 7.0]),
+    )["image_bytes"].numpy()  # fmt: skip
+    expected = model.generate("a red ring", seed=4, guidance_scale=1.0, negative_prompts="blue")
+    assert np.abs(tf.io.decode_png(png[0]).numpy().astype(int) - expected[0]).max() <= 1
+    expected = model.generate("a star", seed=5, guidance_scale=7.0)
+    assert np.abs(tf.io.decode_png(png[1]).numpy().astype(int) - expected[0]).max() <= 1
+    assert export(model, tmp_path / "served").name == "2"
+    assert {item.name for item in (tmp_path / "served").iterdir()} == {"1", "2"}
+
+
+@pytest.mark.parametrize("with_text", [False, True])
+def test_a_gan_answers_as_it_generates(with_text, tmp_path):
+    model = DCGAN(16, 3, encoder() if with_text else None, width=8, latent_size=8)
+    prompts = PROMPTS if with_text else None
+    images = ask(export(model, tmp_path / "served"), ["serving_default", "images"], prompts, tmp_path)
+    assert np.abs(images.astype(int) - model.generate(prompts, num_images=1 if with_text else 5, seed=10)).max() <= 1
+
+
+def test_a_vae_encodes_any_picture_and_decodes_its_latents(tmp_path):
+    model = VAE(16, 1, width=8, latent_size=5)
+    saved_model = export(model, tmp_path / "served")
+    images = ask(saved_model, ["serving_default", "images", "encode", "decode"], None, tmp_path)
+    assert np.abs(images.astype(int) - model.generate(num_images=5, seed=10)).max() <= 1
+    signatures = tf.saved_model.load(saved_model).signatures
+    pictures = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 1)).astype(np.uint8)
+    pngs = tf.constant([plotting.png_bytes(pictures[0]), plotting.png_bytes(np.repeat(pictures[1], 3, axis=-1), scale=2)])
+    latents = signatures["encode"](image_bytes=pngs)["latents"].numpy()
+    assert np.allclose(latents[0], model.encode(pictures)[0], atol=1e-4)
+    decoded = signatures["decode"](latents=tf.constant(latents))["image_bytes"].numpy()
+    assert np.abs(tf.io.decode_png(decoded[0]).numpy().astype(int) - model.decode(latents)[0]).max() <= 1

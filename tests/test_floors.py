@@ -1,0 +1,44 @@
+"""An import goes to a lower floor or to a file of its own folder; never up, never round."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "tfgen"
+FLOORS = {
+    "diffusion": 1, "data": 1, "files": 0, "plotting": 1,
+    "text": 2, "metrics": 2,
+    "models": 3,
+    "training": 4, "callbacks": 4, "export": 4, "evaluation": 4,
+    "cli": 5, "demo": 5,
+}  # fmt: skip
+
+
+def room(file):
+    return file.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize("file", sorted(PACKAGE.rglob("*.py")), ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_imports_obey_the_floors(file):
+    if file.name == "__init__.py" and file.parent == PACKAGE:
+        return
+    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "tfgen":
+            parts = node.module.split(".")[1:]
+            targets = [parts[0]] if parts else [alias.name for alias in node.names]
+        elif isinstance(node, ast.Import):
+            targets = [alias.name.split(".")[1] for alias in node.names if alias.name.startswith("tfgen.")]
+        else:
+            continue
+        for target in targets:
+            same_room = target == room(file)
+            same_floor_file = FLOORS[room(file)] == FLOORS[target] == 4
+            assert same_room or same_floor_file or FLOORS[target] < FLOORS[room(file)], f"{file.name} imports tfgen.{target}"
+
+
+def test_only_the_top_floors_know_the_command_line():
+    heavy = {"tensorflow", "keras", "keras_nlp", "numpy"}
+    for node in ast.parse((PACKAGE / "cli.py").read_text("utf-8")).body:
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        assert not heavy & set(names), "the command line imports the heavy parts only when a command needs them"

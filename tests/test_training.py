@@ -1,0 +1,130 @@
+"""From a source and settings to a model's folder."""
+
+import dataclasses
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+
+import tfgen
+from tfgen import training
+
+TEXT = {"width": 16, "depth": 1, "num_heads": 2, "sequence_length": 24, "vocabulary_size": 500}
+SMALL = {
+    "dcgan": {"model": {"width": 8, "latent_size": 8}, "text": TEXT},
+    "vae": {"model": {"width": 8, "latent_size": 8}},
+    "diffusion": {"model": {"channels": (16, 16), "num_heads": 2, "steps": 4}, "text": TEXT},
+    "judge": {"split": "judge"},
+}
+
+
+def settings(family, **changes):
+    values = {"image_size": 16, "batch_size": 8, "steps": 6, "steps_per_epoch": 2, "options": {"num_scenes": 40}}
+    return training.Settings(family=family, **{**values, **SMALL[family], **changes})
+
+
+@pytest.mark.parametrize("family", list(SMALL))
+def test_a_run_writes_a_whole_model_folder(family, tmp_path):
+    model = training.train(settings(family), tmp_path / "model", verbose=0)
+    written = {file.name for file in (tmp_path / "model").iterdir()}
+    assert written == {"model.keras", "settings.toml", "README.md"} | ({"samples"} if family != "judge" else set())
+    loaded = tfgen.load_model(tmp_path / "model")
+    if family != "judge":
+        assert len(list((tmp_path / "model" / "samples").iterdir())) == 3
+        assert np.array_equal(loaded.generate(num_images=2), model.generate(num_images=2))
+        assert loaded.ema_half_life == 0
+    again = training.read_settings(tmp_path / "model" / "settings.toml")
+    assert dataclasses.asdict(again) == {**dataclasses.asdict(settings(family)), **dataclasses.asdict(again)}
+    assert f"tfgen train {family}" in (tmp_path / "model" / "README.md").read_text()
+
+
+RUN = """
+import sys
+import tensorflow as tf
+from tfgen import training
+tf.config.experimental.enable_op_determinism()
+folder, resume = sys.argv[1], len(sys.argv) > 3
+training.train(None if resume else training.read_settings(sys.argv[2]), folder, resume=resume, verbose=0)
+"""
+
+
+@pytest.mark.parametrize(
+    "family", ["diffusion", pytest.param("dcgan", marks=pytest.mark.long), pytest.param("vae", marks=pytest.mark.long)]
+)
+def test_a_run_killed_three_times_ends_as_if_it_had_not_been(family, tmp_path):
+    import tomli_w
+
+    chosen = dataclasses.asdict(settings(family, steps=60, steps_per_epoch=5))
+    (tmp_path / "settings.toml").write_text(tomli_w.dumps(chosen))
+
+    def start(folder, *resume):
+        return subprocess.Popen([sys.executable, "-c", RUN, tmp_path / folder, tmp_path / "settings.toml", *resume])
+
+    assert start("whole").wait() == 0
+    moments = random.Random(0)
+    process, checkpoint = start("killed"), tmp_path / "killed" / "checkpoint.keras"
+    for _ in range(3):
+        last = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
+        while process.poll() is None and (checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0) == last:
+            time.sleep(0.02)
+        time.sleep(moments.uniform(0, 0.5))
+        assert process.poll() is None, "the run ended before it could be killed"
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        process = start("killed", "resume")
+    assert process.wait() == 0
+    whole, killed = (keras.saving.load_model(tmp_path / folder / "model.keras") for folder in ("whole", "killed"))
+    for left, right in zip(whole.get_weights(), killed.get_weights(), strict=True):
+        assert np.array_equal(left, right)
+
+
+def test_minutes_set_the_number_of_steps(tmp_path):
+    training.train(settings("vae", steps=0, steps_per_epoch=0), tmp_path / "model", minutes=0.02, verbose=0)
+    assert training.read_settings(tmp_path / "model" / "settings.toml").steps >= 20
+
+
+def test_a_folder_in_use_is_left_alone(tmp_path):
+    (tmp_path / "thesis.txt").write_text("precious")
+    with pytest.raises(ValueError, match="--resume"):
+        training.train(settings("vae"), tmp_path, verbose=0)
+    assert [file.name for file in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("family = 'diffusion'\nspeed = 9", "unknown setting 'speed'; choose from family"),
+        ("data = 'shapes'", "no family"),
+        ("family = 'transformer'", "choose from dcgan, vae, diffusion"),
+        ("family = diffusion", "not a TOML file"),
+        ("family = 'vae'\nbatch_size = 0", "at least 1"),
+        ("family = 'vae'\nsteps = -3", "not negative"),
+        ("family = 'vae'\n[model]\ndepth = 3", "do not fit"),
+    ],
+)
+def test_unusable_settings_are_refused_with_the_way_out(content, message, tmp_path):
+    (tmp_path / "settings.toml").write_text(content)
+    with pytest.raises(ValueError, match=message):
+        training.train(training.read_settings(tmp_path / "settings.toml"), tmp_path / "model", verbose=0)
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_damaged_or_foreign_model_says_so(tmp_path):
+    with pytest.raises(ValueError, match="no model 'nothing'"):
+        tfgen.load_model("nothing")
+    with pytest.raises(ValueError, match=r"holds no model\.keras"):
+        tfgen.load_model(tmp_path)
+    (tmp_path / "model.keras").write_bytes(b"PK\x03\x04 cut off")
+    with pytest.raises(ValueError, match="damaged or incomplete"):
+        tfgen.load_model(tmp_path)
+    keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]).save(tmp_path / "model.keras")
+    whole = (tmp_path / "model.keras").read_bytes()
+    (tmp_path / "model.keras").write_bytes(whole.replace(b"config.json", b"confug.json"))
+    with pytest.raises(ValueError, match="does not load with this version"):
+        tfgen.load_model(tmp_path)

@@ -1,0 +1,219 @@
+"""The command line: `tfgen --help`."""
+
+import errno
+import json
+import os
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import click
+import typer
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Pictures from words: DCGAN, VAE and diffusion in TensorFlow/Keras.",
+)
+
+
+class Family(StrEnum):
+    dcgan = "dcgan"
+    vae = "vae"
+    diffusion = "diffusion"
+    judge = "judge"
+
+
+class Language(StrEnum):
+    en = "en"
+    zh = "zh"
+    both = "both"
+
+
+ModelName = Annotated[
+    str, typer.Option("--model", help="A model that ships (see `tfgen info`), a model's folder, or a .keras file.")
+]
+
+
+@app.command()
+def generate(
+    prompts: Annotated[
+        list[str] | None, typer.Argument(metavar="PROMPT...", help="What to draw, in English or Chinese.")
+    ] = None,
+    model: ModelName = "shapes-diffusion",
+    output: Annotated[
+        Path,
+        typer.Option("-o", "--output", help="PNG file to write. Several pictures: FILE-SEED.png, and FILE.png as their grid."),
+    ] = ...,
+    seed: Annotated[int, typer.Option(help="Seed of the first picture; counted up from picture to picture.")] = 0,
+    num_images: Annotated[int, typer.Option("-n", "--num-images", min=1, max=10_000, help="Pictures for each prompt.")] = 1,
+    steps: Annotated[int | None, typer.Option(help="Denoising steps, 1 to 1000; the model's own by default.")] = None,
+    guidance: Annotated[float | None, typer.Option(help="How closely to follow the prompt: 1 is no guidance.")] = None,
+    negative: Annotated[str | None, typer.Option(help="What the picture should not show.")] = None,
+):
+    """Draw pictures from prompts."""
+    if output.suffix.lower() != ".png":
+        raise ValueError(f"{output} does not end in .png; give a name such as picture.png")
+    _check_writable(output)
+    for prompt in (*(prompts or []), negative or ""):
+        _check_unicode(prompt)
+    from tfgen import plotting
+    from tfgen.models.registry import load_model
+
+    image_model = load_model(model)
+    if image_model.text_encoder is not None:
+        if not prompts:
+            raise ValueError(
+                'no prompt; say what to draw, such as "a large red circle on a blue background", or "" for anything'
+            )
+        _report_unknown(image_model.text_encoder.tokenizer, [*prompts, negative or ""])
+    images = image_model.generate(
+        prompts or None, num_images=num_images, seed=seed, steps=steps, guidance_scale=guidance, negative_prompts=negative
+    )
+    if len(images) == 1:
+        plotting.save_png(images[0], output)
+    else:
+        for index, image in enumerate(images):
+            plotting.save_png(image, output.with_name(f"{output.stem}-{seed + index}.png"))
+        plotting.save_png(plotting.grid(images, columns=num_images if num_images > 1 else None), output)
+    typer.echo(f"{output}: {len(images)} picture{'s' if len(images) > 1 else ''}")
+
+
+def _report_unknown(tokenizer, prompts):
+    """One line for the words that were passed over, one for a prompt that was cut."""
+    words = [word for prompt in prompts for word in tokenizer.unknown_words(prompt)]
+    if words:
+        shown = ", ".join(dict.fromkeys(words[:20]))
+        typer.echo(f"note: words this model never saw: {shown}", err=True)
+    if any(tokenizer.is_cut(prompt) for prompt in prompts):
+        typer.echo(f"note: the prompt is longer than {tokenizer.caption_length} tokens; the rest was cut", err=True)
+
+
+@app.command()
+def train(
+    family: Annotated[Family, typer.Argument(help="What to train.")],
+    out: Annotated[Path, typer.Option(help="The model's folder to write.")],
+    data: Annotated[str | None, typer.Option(help='"shapes", a TFDS name such as fashion_mnist, or folder:PATH.')] = None,
+    config: Annotated[Path | None, typer.Option(help="Settings, as in saved_models/*/settings.toml.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the data; 10 by default.")] = None,
+    minutes: Annotated[float | None, typer.Option(min=0.01, help="About how long to train instead.")] = None,
+    text: Annotated[bool, typer.Option("--text", help="Steer a DCGAN or VAE by captions; diffusion always is.")] = False,
+    language: Annotated[Language | None, typer.Option(help="Language of the captions.")] = None,
+    image_size: Annotated[int | None, typer.Option(min=8, max=256, help="Width and height in pixels.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, max=4096, help="Pictures of a training step.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed of weights and data order.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the interrupted run in --out.")] = False,
+):
+    """Train a model; an interrupted run goes on with --resume."""
+    _check_writable(out / "model.keras")
+    from tfgen import training
+
+    settings = training.read_settings(config) if config else training.Settings(family=family.value)
+    if settings.family != family:
+        raise ValueError(f"{config} trains a {settings.family}; type `tfgen train {settings.family} …`")
+    given = {"data": data, "language": language, "image_size": image_size, "batch_size": batch_size, "seed": seed}
+    for name, value in given.items():
+        if value is not None:
+            setattr(settings, name, value)
+    if epochs or minutes:
+        settings.steps = 0
+    if text and not settings.text:
+        settings.text = {"width": 128, "depth": 2}
+    training.train(settings, out, epochs=epochs, minutes=minutes, resume=resume)
+    typer.echo(f"{out}: trained; draw with `tfgen generate … --model {out} -o picture.png`")
+
+
+@app.command()
+def evaluate(
+    model: Annotated[str, typer.Argument(help="A model that ships, or a model's folder.")],
+    data: Annotated[str, typer.Option(help="The source to measure against.")] = "shapes",
+    num_images: Annotated[int, typer.Option(min=2, max=100_000, help="Pictures for each seed and kind of prompt.")] = 512,
+    seeds: Annotated[int, typer.Option(min=1, max=100, help="Number of seeds.")] = 3,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the report to this file.")] = None,
+):
+    """Measure a model: prompt accuracy by the frozen judge, mean and standard deviation over seeds."""
+    if json_file:
+        _check_writable(json_file)
+    from tfgen import evaluation, files
+
+    report = evaluation.evaluate(model, data, num_images, seeds)
+    if json_file:
+        files.write_whole(json_file, (json.dumps(report, indent=2, ensure_ascii=False) + "\n").encode())
+    for name, value in report["metrics"].items():
+        typer.echo(f"{name}: {value['mean']:.4f} ± {value['standard_deviation']:.4f}")
+
+
+@app.command()
+def export(
+    model: Annotated[str, typer.Argument(help="A model that ships, or a model's folder.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write DIR/VERSION.")],
+):
+    """Write a SavedModel for TensorFlow Serving."""
+    _check_writable(folder / "1")
+    from tfgen.export import export as write
+    from tfgen.models.registry import load_model
+
+    typer.echo(f"{write(load_model(model), folder)}: ready for a model server")
+
+
+@app.command()
+def info(model: Annotated[str | None, typer.Argument(help="A model, to see its card.")] = None):
+    """Versions, devices and the models that ship; or one model's card."""
+    from tfgen.models.registry import find_model, shipped_models
+
+    if model:
+        card = find_model(model) / "README.md"
+        typer.echo(card.read_text("utf-8") if card.exists() else f"{model} has no card")
+        return
+    import keras
+    import tensorflow as tf
+
+    import tfgen
+
+    typer.echo(
+        f"tfgen {tfgen.__version__}, tensorflow {tf.__version__}, keras {keras.__version__}, python {sys.version.split()[0]}"
+    )
+    typer.echo(
+        "devices: " + ", ".join(device.name for device in tf.config.list_physical_devices()) + f", {os.cpu_count()} CPU cores"
+    )
+    for name, path in shipped_models().items():
+        typer.echo(f"{name}: {path}")
+
+
+def _check_unicode(prompt):
+    try:
+        prompt.encode("utf-8")
+    except UnicodeEncodeError:
+        raise ValueError("a prompt is not valid UTF-8; type it in a UTF-8 terminal") from None
+
+
+def _check_writable(file):
+    """Before the long work, not after it."""
+    parent = next(folder for folder in file.absolute().parents if folder.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK):
+        raise ValueError(f"cannot write {file}: no permission in {parent}; choose another place")
+
+
+def main():
+    """Run the command line; a user's mistake is one line and exit code 2."""
+    try:
+        code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
+    except click.ClickException as error:
+        code = _fail(f"{error.format_message()} See `tfgen --help`.")
+    except (ValueError, FileNotFoundError) as error:
+        code = _fail(" ".join(str(error).split()))
+    except OSError as error:
+        reason = "the disk is full; free some space" if error.errno == errno.ENOSPC else error.strerror
+        code = _fail(f"{error.filename or 'writing'}: {reason}")
+    except (KeyboardInterrupt, click.Abort):
+        code = _fail("interrupted; `tfgen train … --resume` goes on from the last epoch") + 128
+    sys.exit(code)
+
+
+def _fail(message):
+    print(f"tfgen: {message}", file=sys.stderr)
+    return 2

@@ -1,0 +1,60 @@
+"""Measuring a model."""
+
+import numpy as np
+
+from tfgen import data
+from tfgen.metrics.prompt_accuracy import all_right
+from tfgen.models.judge import judge_attributes
+from tfgen.models.registry import load_model
+
+_JUDGE = "shapes-judge"
+# name -> what to ask for: split, language, number of objects
+_PROMPTS = {
+    "one_object_en": ("test", "en", 1),
+    "one_object_zh": ("test", "zh", 1),
+    "two_objects_en": ("test", "en", 2),
+    "two_objects_zh": ("test", "zh", 2),
+    "unseen_one_object_en": ("unseen", "en", 1),
+    "unseen_two_objects_en": ("unseen", "en", 2),
+}
+
+
+def evaluate(name, source="shapes", num_images=512, num_seeds=3):
+    """Prompt accuracy of a text-to-image model on rendered scenes: the part of the pictures on which the frozen judge sees
+    every attribute that the prompt states.
+
+    Args:
+        name: model, as in `load_model`.
+        source: "shapes".
+        num_images: prompts for each seed and kind of prompt, one picture each.
+        num_seeds: seeds 0, 1, …: of the prompts and of the pictures.
+
+    Returns:
+        The report, ready for JSON: each metric's mean and standard deviation over the seeds, and the floor, the judge's own
+        accuracy on real renderings of the same scenes.
+    """
+    model = load_model(name)
+    if source != "shapes":
+        raise ValueError(f"prompt accuracy is measured on shapes, not on {source!r}; use --data shapes")
+    if getattr(model, "text_encoder", None) is None:
+        raise ValueError(f"{name} takes no prompts, so it has no prompt accuracy")
+    judge = load_model(_JUDGE)
+    metrics = {}
+    for kind, (split, language, num_objects) in _PROMPTS.items():
+        accuracies = []
+        for seed in range(num_seeds):
+            prompts, stated = data.shapes_prompts(num_images, split, language, (num_objects,), seed)
+            seen = judge_attributes(judge, model.generate(prompts, seed=1_000_000 * seed))
+            accuracies.append(float(np.mean(all_right(stated, seen))))
+        metrics[f"prompt_accuracy_{kind}"] = {
+            "mean": float(np.mean(accuracies)),
+            "standard_deviation": float(np.std(accuracies)),
+        }
+    return {
+        "model": str(name),
+        "data": source,
+        "num_images": num_images,
+        "seeds": list(range(num_seeds)),
+        "judge": _JUDGE,
+        "metrics": metrics,
+    }

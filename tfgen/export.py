@@ -1,0 +1,94 @@
+"""A trained model as a SavedModel, as TensorFlow Serving takes it: a prompt goes in, PNG bytes come out.
+
+Every input has the batch as its first dimension, seeds are inputs, nothing is XLA-compiled, and the only operations beyond
+TensorFlow's own are those of tensorflow_text, which a stock model server links.
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from tfgen.data.pipeline import resize
+from tfgen.models.diffusion import TextToImageDiffusion
+from tfgen.models.image_model import to_uint8
+from tfgen.models.vae import VAE
+
+
+def export(model, folder):
+    """Write a SavedModel to FOLDER/VERSION, VERSION counted up from 1.
+
+    Signatures, inputs [B]:
+        serving_default: `prompt` string and `seed` int64 (`seed` alone without text) to `image_bytes` string, PNG.
+        images: the same inputs to `images` uint8 [B, H, W, C].
+        generate_STEPS, of a diffusion model: `prompt`, `negative_prompt`, `seed`, `guidance_scale` float32 to `image_bytes`.
+        encode, of a VAE without text: `image_bytes`, any format and size, to `latents` float32 [B, L].
+        decode, of a VAE without text: `latents` to `image_bytes`.
+
+    Args:
+        model: a tfgen model; its averaged weights are exported.
+        folder: a model server's base path.
+
+    Returns:
+        The folder written.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    version = 1 + max((int(item.name) for item in folder.iterdir() if item.name.isdigit()), default=0)
+    partial = folder / f".{version}.{os.getpid()}.partial"
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    for name, function, signature in _signatures(model):
+        archive.add_endpoint(name, function, input_signature=signature)
+    try:
+        archive.write_out(partial, verbose=False)
+        partial.rename(folder / str(version))
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return folder / str(version)
+
+
+def _signatures(model):
+    """(name, function, input signature) of each."""
+    prompt, seed = tf.TensorSpec([None], tf.string, "prompt"), tf.TensorSpec([None], tf.int64, "seed")
+    settings = model.sampling_settings(None, None, None, None)
+
+    def draw(seed, prompt=None, negative_prompt=None, **changed):
+        token_ids = None if prompt is None else model.tokenize(prompt)
+        negative_prompt = tf.zeros_like(seed, tf.string) if negative_prompt is None else negative_prompt
+        return to_uint8(model.sample(seed, token_ids, model.tokenize(negative_prompt), **{**settings, **changed}))
+
+    if model.text_encoder is None:
+        yield "serving_default", lambda seed: _png(draw(seed)), [seed]
+        yield "images", lambda seed: {"images": draw(seed)}, [seed]
+    else:
+        yield "serving_default", lambda prompt, seed: _png(draw(seed, prompt)), [prompt, seed]
+        yield "images", lambda prompt, seed: {"images": draw(seed, prompt)}, [prompt, seed]
+    if isinstance(model, TextToImageDiffusion):
+        negative_prompt = tf.TensorSpec([None], tf.string, "negative_prompt")
+        guidance_scale = tf.TensorSpec([None], tf.float32, "guidance_scale")
+
+        def generate(prompt, negative_prompt, seed, guidance_scale):
+            return _png(draw(seed, prompt, negative_prompt, guidance_scale=guidance_scale))
+
+        yield f"generate_{model.steps}", generate, [prompt, negative_prompt, seed, guidance_scale]
+    if isinstance(model, VAE) and model.text_encoder is None:
+
+        def read(image_bytes):
+            image = tf.io.decode_image(image_bytes, channels=model.image_channels, expand_animations=False)
+            image = resize(tf.cast(image, tf.float32) / 127.5 - 1, model.image_size)
+            return tf.ensure_shape(image, model.image_shape)
+
+        def encode(image_bytes):
+            pictures = tf.map_fn(read, image_bytes, fn_output_signature=tf.TensorSpec(model.image_shape, tf.float32))
+            return {"latents": model.averaged_encoder({"image": pictures})["mean"]}
+
+        yield "encode", encode, [tf.TensorSpec([None], tf.string, "image_bytes")]
+        latents = tf.TensorSpec([None, model.latent_size], tf.float32, "latents")
+        yield "decode", lambda latents: _png(to_uint8(model.draw(latents, {}))), [latents]
+
+
+def _png(images):
+    return {"image_bytes": tf.map_fn(tf.io.encode_png, images, fn_output_signature=tf.TensorSpec([], tf.string))}

@@ -1,0 +1,255 @@
+"""From a source and settings to a trained model's folder."""
+
+import dataclasses
+import os
+import time
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+import tomli_w
+
+import tfgen
+from tfgen import data, text
+from tfgen.callbacks import Checkpoint, SampleGrid
+from tfgen.data import captions
+from tfgen.files import write_whole
+from tfgen.models.dcgan import DCGAN
+from tfgen.models.diffusion import TextToImageDiffusion
+from tfgen.models.judge import build_judge, judge_batch, judge_losses
+from tfgen.models.registry import load_model
+from tfgen.models.vae import VAE
+
+FAMILIES = {"dcgan": DCGAN, "vae": VAE, "diffusion": TextToImageDiffusion}
+_LEARNING_RATES = {"dcgan": 2e-4, "vae": 1e-3, "diffusion": 2e-3, "judge": 2e-3}
+_DEFAULT_SIZES = {"mnist": 28, "fashion_mnist": 28, "shapes": 32}
+
+
+@dataclass
+class Settings:
+    """What trains a model; `settings.toml` in a model's folder, in the same words.
+
+    Attributes:
+        family: "dcgan", "vae", "diffusion" or "judge".
+        data, split, language, image_size: as in `tfgen.data.load`; image_size 0 is the source's usual one.
+        options: further arguments of `tfgen.data.load`.
+        augmentation: arguments of `tfgen.data.Augmentation`.
+        text: arguments of the text encoder (width, depth, num_heads) and its tokenizer (vocabulary_size,
+            sequence_length); empty for a model without text.
+        model: arguments of the family's class.
+        batch_size, steps, steps_per_epoch: of training; steps is the sum over all epochs.
+        learning_rate: falls to zero along a cosine for diffusion, VAE and judge; constant for a GAN. 0 is the family's usual.
+        seed: of weights, data order and captions.
+    """
+
+    family: str
+    data: str = "shapes"
+    split: str = "train"
+    language: str = "en"
+    image_size: int = 0
+    options: dict = field(default_factory=dict)
+    augmentation: dict = field(default_factory=dict)
+    text: dict = field(default_factory=dict)
+    model: dict = field(default_factory=dict)
+    batch_size: int = 32
+    steps: int = 0
+    steps_per_epoch: int = 0
+    learning_rate: float = 0.0
+    seed: int = 0
+
+    def __post_init__(self):
+        if self.family not in _LEARNING_RATES:
+            raise ValueError(f"unknown family {self.family!r}; choose from {', '.join(FAMILIES)}")
+        for name in ("batch_size", "steps", "steps_per_epoch", "image_size"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 0:
+                raise ValueError(f"{name} is {value!r}; give a whole number that is not negative")
+        if not self.batch_size:
+            raise ValueError("batch_size is 0; give at least 1")
+
+
+def read_settings(file):
+    """`Settings` of a TOML file.
+
+    Raises:
+        ValueError: the file is missing, is no TOML, or has a name that `Settings` does not.
+    """
+    try:
+        values = tomllib.loads(Path(file).read_text("utf-8"))
+    except OSError as error:
+        raise ValueError(
+            f"{file}: {error.strerror}; give a settings file, such as saved_models/shapes-diffusion/settings.toml"
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{file} is not a TOML file: {error}") from None
+    known = [item.name for item in dataclasses.fields(Settings)]
+    for name in values:
+        if name not in known:
+            raise ValueError(f"{file}: unknown setting {name!r}; choose from {', '.join(known)}")
+    if "family" not in values:
+        raise ValueError(f'{file}: no family; add a line such as family = "diffusion"')
+    return Settings(**values)
+
+
+def train(settings, folder, *, epochs=None, minutes=None, resume=False, verbose="auto"):
+    """Train a model, epoch by epoch, and write its folder.
+
+    The folder holds `model.keras` (averaged weights), `settings.toml`, `README.md` and `samples/`, and until the run ends
+    also `checkpoint.keras`, rewritten after every epoch, from which `resume` goes on: at the end the weights are those of
+    an uninterrupted run (under `tf.config.experimental.enable_op_determinism`, to the bit).
+
+    Args:
+        settings: `Settings`. Without `steps` there, `epochs` or `minutes` say how long.
+        folder: where to write; must be new or empty, unless `resume`.
+        epochs: passes over the data.
+        minutes: about how long; the pace of the first steps sets the number of steps.
+        resume: go on from the folder's checkpoint, with the settings there.
+        verbose: as in `keras.Model.fit`.
+
+    Returns:
+        The trained model.
+
+    Raises:
+        ValueError: unusable settings, source or folder.
+    """
+    folder = Path(folder)
+    checkpoint = folder / "checkpoint.keras"
+    if resume:
+        settings = read_settings(folder / "settings.toml")
+    elif folder.exists() and any(folder.iterdir()):
+        raise ValueError(f"{folder} is not empty; give another folder, or add --resume to go on with the run in it")
+    keras.utils.set_random_seed(settings.seed)
+    settings = _with_image_size(settings)
+    source = data.load(settings.data, settings.split, settings.image_size, settings.language, **settings.options)
+    model = load_model(checkpoint) if resume and checkpoint.exists() else build(settings, source)
+    if not settings.steps:
+        settings = _with_steps(settings, source, epochs, minutes)
+    if not model.compiled:
+        compile_for(model, settings)
+        write_whole(folder / "settings.toml", tomli_w.dumps(dataclasses.asdict(settings)).encode())
+    if settings.family != "judge":
+        prompts = [example["caption"].numpy().decode() for example in source.take(8)] if model.text_encoder else None
+        sample_grid = [SampleGrid(folder / "samples", prompts)]
+    progress = Checkpoint(checkpoint)
+    done = int(model.optimizer.iterations)
+    history = model.fit(
+        batches_for(model, settings, source, done),
+        steps_per_epoch=settings.steps_per_epoch,
+        initial_epoch=done // settings.steps_per_epoch,
+        epochs=settings.steps // settings.steps_per_epoch,
+        shuffle=False,
+        verbose=verbose,
+        callbacks=[progress] if settings.family == "judge" else [progress, *sample_grid],
+    )
+    _write_model(model, settings, folder, progress.seconds, {name: values[-1] for name, values in history.history.items()})
+    checkpoint.unlink(missing_ok=True)
+    progress.seconds_file.unlink(missing_ok=True)
+    return model
+
+
+def build(settings, source):
+    """An untrained model as `Settings` describe it, for the pictures and the captions of a source."""
+    if settings.family == "judge":
+        return build_judge(settings.image_size)
+    shape = source.element_spec["image"].shape
+    arguments = {"image_size": shape[0], "image_channels": shape[-1], **settings.model}
+    encoder_settings = dict(settings.text)
+    if settings.family == "diffusion" or encoder_settings:
+        tokenizer_settings = {
+            name: encoder_settings.pop(name) for name in ("vocabulary_size", "sequence_length") if name in encoder_settings
+        }
+        corpus = captions.vocabulary_corpus() if settings.data == "shapes" else source.map(lambda example: example["caption"])
+        tokenizer = text.build_tokenizer(corpus, **tokenizer_settings)
+        arguments["text_encoder"] = text.TransformerTextEncoder(tokenizer, **encoder_settings)
+    try:
+        return FAMILIES[settings.family](**arguments)
+    except TypeError as error:
+        raise ValueError(f"the settings of [model] do not fit: {error}") from None
+
+
+def _with_image_size(settings):
+    """The usual size of a source where none is given; a patch size for the U-Net that leaves a grid of about 16."""
+    size = settings.image_size or _DEFAULT_SIZES.get(settings.data, 64 if settings.data.startswith("folder:") else 32)
+    model = settings.model
+    if settings.family == "diffusion":
+        model = {"patch_size": max(2, size // 16), **model}
+    return dataclasses.replace(settings, image_size=size, model=model)
+
+
+def _with_steps(settings, source, epochs, minutes):
+    """The number of steps that so many epochs or minutes are."""
+    one_pass = max(1, int(source.cardinality()) // settings.batch_size)
+    if not minutes:
+        per_epoch = settings.steps_per_epoch or one_pass
+        return dataclasses.replace(settings, steps=per_epoch * (epochs or 10), steps_per_epoch=per_epoch)
+    model = build(settings, source)
+    compile_for(model, dataclasses.replace(settings, steps=1000))
+    batches = batches_for(model, settings, source.take(settings.batch_size * 4), 0)
+    model.fit(batches, steps_per_epoch=5, shuffle=False, verbose=0)  # traces
+    start = time.perf_counter()
+    model.fit(batches, steps_per_epoch=20, shuffle=False, verbose=0)
+    steps = max(20, round(20 * 60 * minutes / (time.perf_counter() - start)))
+    per_epoch = min(settings.steps_per_epoch or one_pass, -(-steps // 4))  # at least four looks at the samples
+    return dataclasses.replace(settings, steps=per_epoch * max(1, steps // per_epoch), steps_per_epoch=per_epoch)
+
+
+def compile_for(model, settings):
+    """Give a model the optimizers of its family, for so many steps as `Settings` say."""
+    rate = settings.learning_rate or _LEARNING_RATES[settings.family]
+    decay = keras.optimizers.schedules.CosineDecay(rate, settings.steps)
+    if settings.family == "judge":
+        model.compile(keras.optimizers.Adam(decay), loss=judge_losses())
+    elif settings.family == "vae":
+        model.compile(keras.optimizers.Adam(decay))
+    elif settings.family == "dcgan":
+        model.compile(keras.optimizers.Adam(rate, beta_1=0.5), keras.optimizers.Adam(rate, beta_1=0.5))
+    else:
+        warmup_steps = min(200, settings.steps // 10)
+        decay = keras.optimizers.schedules.CosineDecay(
+            0.0, settings.steps - warmup_steps, warmup_target=rate, warmup_steps=warmup_steps
+        )
+        model.compile(keras.optimizers.AdamW(decay, weight_decay=0.01, global_clipnorm=1.0))
+
+
+def batches_for(model, settings, source, start_step):
+    """The endless training batches of a source from a step on."""
+    text_encoder = getattr(model, "text_encoder", None)
+    batches = data.prepare(
+        source, text_encoder and text_encoder.tokenizer, settings.batch_size, training=True,
+        augmentation=data.Augmentation(**settings.augmentation), seed=settings.seed, start_step=start_step,
+    )  # fmt: skip
+    return batches.map(judge_batch) if settings.family == "judge" else batches
+
+
+def _write_model(model, settings, folder, seconds, metrics):
+    """model.keras and its card."""
+    shipped = keras.models.clone_model(model) if settings.family == "judge" else model.averaged_model()
+    if settings.family == "judge":
+        shipped.set_weights(model.get_weights())
+    partial = folder / "partial.keras"
+    shipped.save(partial)
+    partial.replace(folder / "model.keras")
+    devices = f"{os.cpu_count()} CPU cores, {len(tf.config.list_physical_devices('GPU'))} GPUs"
+    last = "\n".join(f"| {name} | {value:.4g} |" for name, value in metrics.items())
+    card = f"""# {folder.name}
+
+A {settings.family} model made by tfgen {tfgen.__version__}.
+
+| | |
+| --- | --- |
+| data | `{settings.data}`, split {settings.split}, {settings.image_size}x{settings.image_size}, captions: {settings.language} |
+| settings | `settings.toml` beside this file |
+| trained again by | `tfgen train {settings.family} --config settings.toml --out DIR` |
+| time | {seconds / 60:.1f} minutes on {devices} |
+| steps | {settings.steps:,} of {settings.batch_size} pictures |
+| parameters | {shipped.count_params():,} |
+
+Means over the last epoch of training:
+
+| metric | value |
+| --- | ---: |
+{last}
+"""
+    write_whole(folder / "README.md", card.encode())
