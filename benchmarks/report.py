@@ -1,0 +1,32 @@
+"""What every benchmark writes beside its figures: machine, versions, command."""
+
+import json
+import os
+import platform
+import statistics
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def summary(seconds):
+    """Median and spread of repeated measurements."""
+    return {"median": statistics.median(seconds), "min": min(seconds), "max": max(seconds), "runs": len(seconds)}
+
+
+def write(name, figures):
+    """Write RESULTS/NAME.json and print it."""
+    names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    cpu = names[0].split(":")[1].strip() if names else platform.processor()
+    report = {
+        "command": "python " + " ".join(sys.argv),
+        "machine": {"cpu": cpu, "cores": os.cpu_count(), "system": platform.platform()},
+        "versions": {package: version(package) for package in ("tensorflow", "keras", "keras-nlp", "numpy")}
+        | {"python": platform.python_version()},
+        "figures": figures,
+    }
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.json").write_text(json.dumps(report, indent=2) + "\n")
+    print(json.dumps(report, indent=2))
