@@ -6,6 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import tensorflow as tf
+
+# Two logical devices on one processor, for the tests of training on several; the others see the first alone.
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+)
 
 ROOT = Path(__file__).parents[1]
 
@@ -15,7 +21,7 @@ def shared_data():
     """The folder of small real data sets: $TFGEN_SHARED_DATA, or shared/data beside the clone."""
     folder = Path(os.environ.get("TFGEN_SHARED_DATA", ROOT.parent / "shared" / "data"))
     if not folder.is_dir():
-        pytest.skip(f"no data in {folder}; set TFGEN_SHARED_DATA")
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"no data in {folder}; set TFGEN_SHARED_DATA")
     return folder
 
 

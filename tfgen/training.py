@@ -23,7 +23,7 @@ from tfgen.models.registry import load_model
 from tfgen.models.vae import VAE
 
 FAMILIES = {"dcgan": DCGAN, "vae": VAE, "diffusion": TextToImageDiffusion}
-_LEARNING_RATES = {"dcgan": 2e-4, "vae": 1e-3, "diffusion": 2e-3, "judge": 2e-3}
+_LEARNING_RATES = {"dcgan": 2e-4, "vae": 1e-3, "diffusion": 5e-4, "judge": 2e-3}
 _DEFAULT_SIZES = {"mnist": 28, "fashion_mnist": 28, "shapes": 32}
 
 
@@ -118,14 +118,15 @@ def train(settings, folder, *, epochs=None, minutes=None, resume=False, verbose=
     checkpoint = folder / "checkpoint.keras"
     if resume:
         settings = read_settings(folder / "settings.toml")
+        if not checkpoint.exists() and (folder / "model.keras").exists():
+            raise ValueError(f"the run in {folder} is complete; nothing is left to resume")
     elif folder.exists() and any(folder.iterdir()):
         raise ValueError(f"{folder} is not empty; give another folder, or add --resume to go on with the run in it")
     keras.utils.set_random_seed(settings.seed)
     settings = _with_image_size(settings)
     source = data.load(settings.data, settings.split, settings.image_size, settings.language, **settings.options)
     model = load_model(checkpoint) if resume and checkpoint.exists() else build(settings, source)
-    if not settings.steps:
-        settings = _with_steps(settings, source, epochs, minutes)
+    settings = _with_steps(settings, source, epochs, minutes)
     if not model.compiled:
         compile_for(model, settings)
         write_whole(folder / "settings.toml", tomli_w.dumps(dataclasses.asdict(settings)).encode())
@@ -179,20 +180,26 @@ def _with_image_size(settings):
 
 
 def _with_steps(settings, source, epochs, minutes):
-    """The number of steps that so many epochs or minutes are."""
+    """Whole epochs: as many as the settings' steps, `epochs` or `minutes` make."""
     one_pass = max(1, int(source.cardinality()) // settings.batch_size)
-    if not minutes:
-        per_epoch = settings.steps_per_epoch or one_pass
-        return dataclasses.replace(settings, steps=per_epoch * (epochs or 10), steps_per_epoch=per_epoch)
+    steps, per_epoch = settings.steps, settings.steps_per_epoch or one_pass
+    if not steps and minutes:
+        steps = max(20, round(60 * minutes * _steps_per_second(settings, source)))
+        per_epoch = min(per_epoch, -(-steps // 4))  # at least four looks at the samples
+    steps = steps or per_epoch * (epochs or 10)
+    per_epoch = min(per_epoch, steps)
+    return dataclasses.replace(settings, steps=steps // per_epoch * per_epoch, steps_per_epoch=per_epoch)
+
+
+def _steps_per_second(settings, source):
+    """The pace of the first steps, of a model that is thrown away."""
     model = build(settings, source)
     compile_for(model, dataclasses.replace(settings, steps=1000))
     batches = batches_for(model, settings, source.take(settings.batch_size * 4), 0)
     model.fit(batches, steps_per_epoch=5, shuffle=False, verbose=0)  # traces
     start = time.perf_counter()
     model.fit(batches, steps_per_epoch=20, shuffle=False, verbose=0)
-    steps = max(20, round(20 * 60 * minutes / (time.perf_counter() - start)))
-    per_epoch = min(settings.steps_per_epoch or one_pass, -(-steps // 4))  # at least four looks at the samples
-    return dataclasses.replace(settings, steps=per_epoch * max(1, steps // per_epoch), steps_per_epoch=per_epoch)
+    return 20 / (time.perf_counter() - start)
 
 
 def compile_for(model, settings):
