@@ -1,6 +1,6 @@
 """The pictures of README, drawn by the model that ships.
 
-    python docs/figures.py
+python docs/figures.py
 """
 
 from pathlib import Path

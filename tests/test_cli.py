@@ -56,7 +56,8 @@ def test_a_prompt_becomes_the_same_picture_in_every_process(models, tmp_path):
     pictures = [(tmp_path / name).read_bytes() for name in ("a.png", "b.png", "c.png")]
     assert pictures[0] == pictures[1]
     assert pictures[0] != pictures[2]
-    assert Image.open(tmp_path / "a.png").size == (16, 16)
+    with Image.open(tmp_path / "a.png") as picture:
+        assert picture.size == (16, 16)
 
 
 def test_several_pictures_are_numbered_by_their_seeds_and_shown_as_a_grid(models, tmp_path, call):

@@ -8,7 +8,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -202,14 +201,14 @@ def main():
     """Run the command line; a user's mistake is one line and exit code 2."""
     try:
         code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
-    except click.ClickException as error:
+    except typer.TyperException as error:
         code = _fail(f"{error.format_message()} See `tfgen --help`.")
     except (ValueError, FileNotFoundError) as error:
         code = _fail(" ".join(str(error).split()))
     except OSError as error:
         reason = "the disk is full; free some space" if error.errno == errno.ENOSPC else error.strerror
         code = _fail(f"{error.filename or 'writing'}: {reason}")
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         code = _fail("interrupted; `tfgen train … --resume` goes on from the last epoch") + 128
     sys.exit(code)
 
