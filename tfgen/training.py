@@ -164,10 +164,7 @@ def build(settings, source):
         corpus = captions.vocabulary_corpus() if settings.data == "shapes" else source.map(lambda example: example["caption"])
         tokenizer = text.build_tokenizer(corpus, **tokenizer_settings)
         arguments["text_encoder"] = text.TransformerTextEncoder(tokenizer, **encoder_settings)
-    try:
-        return FAMILIES[settings.family](**arguments)
-    except TypeError as error:
-        raise ValueError(f"the settings of [model] do not fit: {error}") from None
+    return FAMILIES[settings.family](**arguments)
 
 
 def _with_image_size(settings):

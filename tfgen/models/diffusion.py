@@ -88,7 +88,9 @@ class TextToImageDiffusion(ImageModel):
         prediction = network({"x": x, "t": t, **features}, training=True)
         x0_estimate = parameterisations.to_x0(self.parameterisation, prediction, x, alpha, sigma)
         error = tf.reduce_mean((x0_estimate - x0) ** 2, axis=[1, 2, 3])
-        weight = tf.minimum(1 / tf.maximum(tf.reshape(sigma, [-1]) ** 2, 1e-6), self.max_loss_weight)
+        # A prediction of eps says little of x0 where there is little signal: the loss on eps itself has the weight SNR.
+        signal = alpha**2 if self.parameterisation == "eps" else 1.0
+        weight = tf.minimum(tf.reshape(signal / tf.maximum(sigma**2, 1e-6), [-1]), self.max_loss_weight)
         return tf.reduce_mean(weight * error), tf.reduce_mean(error)
 
     def update(self, batch, noise):
