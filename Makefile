@@ -25,4 +25,4 @@ lint: venv
 	$(BIN)/ruff format --check
 
 lab: venv
-	$(BIN)/jupyter lab notebooks
+	$(BIN)/jupyter lab
