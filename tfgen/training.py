@@ -23,7 +23,8 @@ from tfgen.models.registry import load_model
 from tfgen.models.vae import VAE
 
 FAMILIES = {"dcgan": DCGAN, "vae": VAE, "diffusion": TextToImageDiffusion}
-_LEARNING_RATES = {"dcgan": 2e-4, "vae": 1e-3, "diffusion": 5e-4, "judge": 2e-3}
+_LEARNING_RATES = {"dcgan": 2e-4, "vae": 1e-3, "diffusion": 3e-3, "judge": 2e-3}
+_TEXT_LEARNING_RATE = 7e-4
 _DEFAULT_SIZES = {"mnist": 28, "fashion_mnist": 28, "shapes": 32}
 
 
@@ -41,6 +42,7 @@ class Settings:
         model: arguments of the family's class.
         batch_size, steps, steps_per_epoch: of training; steps is the sum over all epochs.
         learning_rate: falls to zero along a cosine for diffusion, VAE and judge; constant for a GAN. 0 is the family's usual.
+        text_learning_rate: of the text encoder of a diffusion model; 0 is the usual.
         seed: of weights, data order and captions.
     """
 
@@ -57,6 +59,7 @@ class Settings:
     steps: int = 0
     steps_per_epoch: int = 0
     learning_rate: float = 0.0
+    text_learning_rate: float = 0.0
     seed: int = 0
 
     def __post_init__(self):
@@ -210,11 +213,15 @@ def compile_for(model, settings):
     elif settings.family == "dcgan":
         model.compile(keras.optimizers.Adam(rate, beta_1=0.5), keras.optimizers.Adam(rate, beta_1=0.5))
     else:
-        warmup_steps = min(200, settings.steps // 10)
-        decay = keras.optimizers.schedules.CosineDecay(
-            0.0, settings.steps - warmup_steps, warmup_target=rate, warmup_steps=warmup_steps
-        )
-        model.compile(keras.optimizers.AdamW(decay, weight_decay=0.01, global_clipnorm=1.0))
+        text_rate = settings.text_learning_rate or _TEXT_LEARNING_RATE
+        model.compile(_warmed_up(rate, settings.steps), text_optimizer=_warmed_up(text_rate, settings.steps))
+
+
+def _warmed_up(rate, steps):
+    """AdamW whose rate rises over the first 200 steps and falls along a cosine."""
+    warmup_steps = min(200, steps // 10)
+    decay = keras.optimizers.schedules.CosineDecay(0.0, steps - warmup_steps, warmup_target=rate, warmup_steps=warmup_steps)
+    return keras.optimizers.AdamW(decay, weight_decay=0.01, global_clipnorm=1.0)
 
 
 def batches_for(model, settings, source, start_step):

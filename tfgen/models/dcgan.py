@@ -92,27 +92,20 @@ class DCGAN(ImageModel):
         self.add_averages("generator", "text_encoder")
         self.built = True
 
-    def compile(self, optimizer=None, discriminator_optimizer=None, **kwargs):
+    def compile(self, optimizer=None, **kwargs):
         """As `keras.Model.compile`, with an optimizer for each network; Adam with the settings of DCGAN by default."""
-        super().compile(optimizer or keras.optimizers.Adam(2e-4, beta_1=0.5), **kwargs)
-        self.discriminator_optimizer = keras.optimizers.get(discriminator_optimizer or keras.optimizers.Adam(2e-4, beta_1=0.5))
-        # Keras builds and restores `self.optimizer` alone; built here, the second one is saved and restored like it.
-        self.discriminator_optimizer.build(self.discriminator_variables)
+        for_discriminator = kwargs.pop("discriminator_optimizer", None) or keras.optimizers.Adam(2e-4, beta_1=0.5)
+        super().compile(
+            optimizer or keras.optimizers.Adam(2e-4, beta_1=0.5), discriminator_optimizer=for_discriminator, **kwargs
+        )
 
     @property
     def optimized_variables(self):
-        return self.generator.trainable_variables
-
-    @property
-    def discriminator_variables(self):
         text_variables = self.text_encoder.trainable_variables if self.text_encoder else []
-        return self.discriminator.trainable_variables + text_variables
-
-    def get_compile_config(self):
-        config = super().get_compile_config()
-        if config:
-            config["discriminator_optimizer"] = keras.optimizers.serialize(self.discriminator_optimizer)
-        return config
+        return {
+            "optimizer": self.generator.trainable_variables,
+            "discriminator_optimizer": self.discriminator.trainable_variables + text_variables,
+        }
 
     def draw_noise(self, num_images, seed):
         """Random numbers of one training step: latents of the discriminator's and of the generator's pictures
@@ -125,23 +118,17 @@ class DCGAN(ImageModel):
 
     def update(self, batch, noise):
         """One step of each optimizer on a batch and the numbers of `draw_noise`; returns the metrics."""
-        replicas = tf.distribute.get_strategy().num_replicas_in_sync  # gradients are added up over them
         with tf.GradientTape() as tape:
             text = self._text(batch)
             fake = self.generator({"latents": noise["discriminator_latents"], **text}, training=True)
             loss, accuracy = self._discriminator_loss(batch["image"], fake, text, noise["mix"])
-            share = loss / replicas
-        variables = self.discriminator_variables
-        gradients = tape.gradient(share, variables)
-        self.discriminator_optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        self.descend(tape, loss, "discriminator_optimizer")
 
         text = self._text(batch)
         with tf.GradientTape() as tape:
             fake = self.generator({"latents": noise["generator_latents"], **text}, training=True)
             generator_loss = tf.reduce_mean(LOSSES[self.adversarial_loss][1](self.discriminator({"image": fake, **text})))
-            share = generator_loss / replicas
-        variables = self.generator.trainable_variables
-        self.optimizer.apply_gradients(zip(tape.gradient(share, variables), variables, strict=True))
+        self.descend(tape, generator_loss, "optimizer")
         self.average_weights(tf.shape(batch["image"])[0])
         return {"generator_loss": generator_loss, "discriminator_loss": loss, "discriminator_accuracy": accuracy}
 

@@ -62,6 +62,11 @@ class TextToImageDiffusion(ImageModel):
         self.add_averages("text_encoder", "unet")
         self.built = True
 
+    @property
+    def optimized_variables(self):
+        # The text encoder learns little at the high rate at which the U-Net learns best.
+        return {"optimizer": self.unet.trainable_variables, "text_optimizer": self.text_encoder.trainable_variables}
+
     def draw_noise(self, num_images, seed):
         """Random numbers of one training step.
 
@@ -94,13 +99,10 @@ class TextToImageDiffusion(ImageModel):
         return tf.reduce_mean(weight * error), tf.reduce_mean(error)
 
     def update(self, batch, noise):
-        """One optimizer step on a batch and the numbers of `draw_noise`; returns the metrics."""
+        """One step of each optimizer on a batch and the numbers of `draw_noise`; returns the metrics."""
         with tf.GradientTape() as tape:
             loss, x0_error = self.batch_losses(batch, noise, self.text_encoder, self.unet)
-            # Replicas' gradients are added up, so each counts its share of the global mean.
-            share = loss / tf.distribute.get_strategy().num_replicas_in_sync
-        variables = self.trainable_variables
-        self.optimizer.apply_gradients(zip(tape.gradient(share, variables), variables, strict=True))
+        self.descend(tape, loss, "optimizer", "text_optimizer")
         self.average_weights(tf.shape(batch["image"])[0])
         return {"loss": loss, "x0_error": x0_error}
 

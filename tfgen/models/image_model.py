@@ -49,12 +49,21 @@ class ImageModel(keras.Model):
                 network = copy
             setattr(self, f"averaged_{name}", network)
 
+    def descend(self, tape, loss, *names):
+        """One step of the named optimizers down a loss, this replica's mean."""
+        variables = {name: self.optimized_variables[name] for name in names}
+        # Gradients are added up over the replicas, so each gives its share of the mean over all of them.
+        share = tf.constant(1 / num_replicas())
+        gradients = tape.gradient(loss, variables, output_gradients=share)
+        for name in names:
+            getattr(self, name).apply_gradients(zip(gradients[name], variables[name], strict=True))
+
     def average_weights(self, num_images):
-        """Move the averaged networks towards the trained ones by a batch of images; faster in the first steps."""
+        """Move the averaged networks towards the trained ones by a replica's batch; faster in the first steps."""
         if not self.ema_half_life:
             return
         step = tf.cast(self.optimizer.iterations, tf.float32)
-        half_lives = tf.cast(num_images, tf.float32) / self.ema_half_life
+        half_lives = tf.cast(num_replicas() * num_images, tf.float32) / self.ema_half_life
         decay = tf.minimum(0.5**half_lives, (1 + step) / (10 + step))
         for name in self.averaged_names:
             averaged, trained = getattr(self, f"averaged_{name}"), getattr(self, name)
@@ -70,24 +79,39 @@ class ImageModel(keras.Model):
         return model
 
     def compile(self, optimizer="adam", jit_compile="auto", **kwargs):
-        """As `keras.Model.compile`; `jit_compile="auto"` is XLA where it was measured to train faster: on accelerators."""
+        """As `keras.Model.compile`, with each further optimizer of `optimized_variables` under its name, "adam" by default.
+
+        `jit_compile="auto"` is XLA where it was measured to train faster: on accelerators.
+        """
         if jit_compile == "auto":
             jit_compile = bool(tf.config.list_physical_devices("GPU") or tf.config.list_physical_devices("TPU"))
+        _, *others = self.optimized_variables
+        optimizers = {name: keras.optimizers.get(kwargs.pop(name, "adam")) for name in others}
         super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
-        self.optimizer.build(self.optimized_variables)
+        for name, other in optimizers.items():
+            setattr(self, name, other)
+        # Keras builds and restores `self.optimizer` alone; built here, the others are saved and restored like it.
+        for name, variables in self.optimized_variables.items():
+            getattr(self, name).build(variables)
 
     @property
     def optimized_variables(self):
-        """The variables of `self.optimizer`."""
-        return self.trainable_variables
+        """The variables of each optimizer, by the optimizer's name; `optimizer` comes first."""
+        return {"optimizer": self.trainable_variables}
 
     def get_compile_config(self):
         if not self.compiled:
             return {}
-        return {"optimizer": keras.optimizers.serialize(self.optimizer), "jit_compile": self.jit_compile}
+        optimizers = {name: keras.optimizers.serialize(getattr(self, name)) for name in self.optimized_variables}
+        return {**optimizers, "jit_compile": self.jit_compile}
 
     def compile_from_config(self, config):
         self.compile(**keras.saving.deserialize_keras_object(config))
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        # Networks, metrics and optimizers are built already. On several devices Keras would still take the mean of a first
+        # batch over them, which fails on a boolean padding mask.
+        pass
 
     @property
     def metrics(self):
@@ -178,6 +202,11 @@ class ImageModel(keras.Model):
             if value is not None:
                 raise ValueError(f"{type(self).__name__} makes a picture in one pass and has no {name}; leave it out")
         return {}
+
+
+def num_replicas():
+    """Number of devices that train together."""
+    return tf.distribute.get_strategy().num_replicas_in_sync
 
 
 def to_uint8(images):

@@ -8,7 +8,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 from tfgen.diffusion.noise import gaussian
-from tfgen.models.image_model import ImageModel, to_uint8
+from tfgen.models.image_model import ImageModel, num_replicas, to_uint8
 from tfgen.models.layers import features_to_picture, picture_to_features
 
 LIKELIHOODS = ("bernoulli", "gaussian")
@@ -112,16 +112,14 @@ class VAE(ImageModel):
         num_images = tf.shape(batch["image"])[0]
         beta = self.beta
         if self.annealing_images:
-            seen = tf.cast(self.optimizer.iterations, tf.float32) * tf.cast(num_images, tf.float32)
+            seen = tf.cast(self.optimizer.iterations, tf.float32) * tf.cast(num_replicas() * num_images, tf.float32)
             beta *= tf.minimum(1.0, seen / self.annealing_images)
         with tf.GradientTape() as tape:
             reconstruction, kl = self._terms(batch, noise, (self.encoder, self.decoder, self.text_encoder), training=True)
             # The bits are free on average over the batch, else a dimension would be charged for its most telling pictures.
             charged = tf.reduce_sum(tf.maximum(tf.reduce_mean(kl, axis=0), self.free_bits))
             loss = tf.reduce_mean(reconstruction) + beta * charged
-            share = loss / tf.distribute.get_strategy().num_replicas_in_sync  # gradients are added up over the replicas
-        variables = self.optimized_variables
-        self.optimizer.apply_gradients(zip(tape.gradient(share, variables), variables, strict=True))
+        self.descend(tape, loss, "optimizer")
         self.average_weights(num_images)
         return _report(loss, reconstruction, kl)
 
