@@ -1,6 +1,7 @@
 """An import goes to a lower floor or to a file of its own folder; never up, never round."""
 
 import ast
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -42,3 +43,9 @@ def test_only_the_top_floors_know_the_command_line():
     for node in ast.parse((PACKAGE / "cli.py").read_text("utf-8")).body:
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         assert not heavy & set(names), "the command line imports the heavy parts only when a command needs them"
+
+
+def test_a_wheel_carries_every_room():
+    packages = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]["packages"]
+    rooms = {f"tfgen.{folder.parent.name}" for folder in PACKAGE.glob("*/__init__.py")}
+    assert set(packages) == {"tfgen", "tfgen.saved_models"} | rooms

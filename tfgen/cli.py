@@ -143,7 +143,8 @@ def evaluate(
     if json_file:
         files.write_whole(json_file, (json.dumps(report, indent=2, ensure_ascii=False) + "\n").encode())
     for name, value in report["metrics"].items():
-        typer.echo(f"{name}: {value['mean']:.4f} ± {value['standard_deviation']:.4f}")
+        spread = f"{value['mean']:.4f} ± {value['standard_deviation']:.4f}"
+        typer.echo(f"{name}: {spread} (renderings of the same scenes: {value['judge_on_real']:.4f})")
 
 
 @app.command()

@@ -30,8 +30,8 @@ def evaluate(name, source="shapes", num_images=512, num_seeds=3):
         num_seeds: seeds 0, 1, …: of the prompts and of the pictures.
 
     Returns:
-        The report, ready for JSON: each metric's mean and standard deviation over the seeds, and the floor, the judge's own
-        accuracy on real renderings of the same scenes.
+        The report, ready for JSON: each metric's mean and standard deviation over the seeds, and the most it can be, the
+        judge's own accuracy on renderings of the same scenes.
     """
     model = load_model(name)
     if source != "shapes":
@@ -41,14 +41,16 @@ def evaluate(name, source="shapes", num_images=512, num_seeds=3):
     judge = load_model(_JUDGE)
     metrics = {}
     for kind, (split, language, num_objects) in _PROMPTS.items():
-        accuracies = []
+        generated, real = [], []
         for seed in range(num_seeds):
-            prompts, stated = data.shapes_prompts(num_images, split, language, (num_objects,), seed)
-            seen = judge_attributes(judge, model.generate(prompts, seed=1_000_000 * seed))
-            accuracies.append(float(np.mean(all_right(stated, seen))))
+            prompts, stated, pictures = data.shapes_prompts(num_images, split, language, (num_objects,), seed, model.image_size)
+            drawn = model.generate(prompts, seed=1_000_000 * seed)
+            generated.append(np.mean(all_right(stated, judge_attributes(judge, drawn))))
+            real.append(np.mean(all_right(stated, judge_attributes(judge, pictures))))
         metrics[f"prompt_accuracy_{kind}"] = {
-            "mean": float(np.mean(accuracies)),
-            "standard_deviation": float(np.std(accuracies)),
+            "mean": float(np.mean(generated)),
+            "standard_deviation": float(np.std(generated)),
+            "judge_on_real": float(np.mean(real)),
         }
     return {
         "model": str(name),

@@ -142,11 +142,13 @@ def test_the_source_gives_the_contract():
 
 
 def test_prompts_are_the_same_scenes_in_both_languages():
-    english, stated_en = data.shapes_prompts(20, language="en", seed=3)
-    chinese, stated_zh = data.shapes_prompts(20, language="zh", seed=3)
+    english, stated_en, pictures = data.shapes_prompts(20, language="en", seed=3)
+    chinese, stated_zh, same_pictures = data.shapes_prompts(20, language="zh", seed=3)
     assert english != chinese
     both = (stated_en >= 0) & (stated_zh >= 0)
     assert (stated_en[both] == stated_zh[both]).all()
+    assert np.array_equal(pictures, same_pictures)
+    assert pictures.shape == (20, 32, 32, 3)
 
 
 @pytest.mark.parametrize(

@@ -71,14 +71,17 @@ def shapes_examples(
     return examples.apply(tf.data.experimental.assert_cardinality(num_scenes))
 
 
-def shapes_prompts(num_prompts, split="test", language="en", num_objects=(1,), seed=0):
+def shapes_prompts(num_prompts, split="test", language="en", num_objects=(1,), seed=0, image_size=32):
     """Prompts with the attributes they ask for, to be drawn by a model and judged.
 
     Returns:
-        A list of captions, and int32 [num_prompts, len(shapes.ATTRIBUTES)], -1 where a caption does not state one.
+        A list of captions; int32 [num_prompts, len(shapes.ATTRIBUTES)], -1 where a caption does not state one; and the
+        scenes they describe as uint8 [num_prompts, image_size, image_size, 3], to know how right a judge can be.
     """
-    scenes = shapes.sample_scenes(num_prompts, [seed, num_prompts], split, num_objects=num_objects)
-    return captions.describe(scenes, language, [seed, num_prompts])
+    scenes = shapes.sample_scenes(num_prompts, [seed, num_prompts], split, image_size, num_objects)
+    texts, stated = captions.describe(scenes, language, [seed, num_prompts])
+    pictures = tf.cast(tf.round((shapes.render(scenes, image_size) + 1) * 127.5), tf.uint8).numpy()
+    return texts, stated, pictures
 
 
 def _tfds_examples(name, split, image_size, language, data_dir=None):
