@@ -13,7 +13,7 @@ class SampleGrid(keras.callbacks.Callback):
 
     Args:
         folder: where to write.
-        prompts: one row of pictures each; None for a model without text.
+        prompts: one row of pictures each; None for a model without text, which gets as many rows as columns.
         num_images: pictures of a row.
     """
 
@@ -22,8 +22,7 @@ class SampleGrid(keras.callbacks.Callback):
         self.folder, self.prompts, self.num_images = Path(folder), prompts, num_images
 
     def on_epoch_end(self, epoch, logs=None):
-        rows = len(self.prompts) if self.prompts else self.num_images
-        images = self.model.generate(self.prompts, num_images=self.num_images if self.prompts else rows * self.num_images)
+        images = self.model.generate(self.prompts, num_images=self.num_images if self.prompts else self.num_images**2)
         plotting.save_png(plotting.grid(images, columns=self.num_images), self.folder / f"epoch_{epoch + 1:04d}.png")
 
 

@@ -123,7 +123,8 @@ def train(
     if text and not settings.text:
         settings.text = {"width": 128, "depth": 2}
     training.train(settings, out, epochs=epochs, minutes=minutes, resume=resume)
-    typer.echo(f"{out}: trained; draw with `tfgen generate … --model {out} -o picture.png`")
+    next_step = "" if family is Family.judge else f"; draw with `tfgen generate … --model {out} -o picture.png`"
+    typer.echo(f"{out}: trained{next_step}")
 
 
 @app.command()

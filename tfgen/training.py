@@ -25,8 +25,8 @@ from tfgen.models.vae import VAE
 
 FAMILIES = {"dcgan": DCGAN, "vae": VAE, "diffusion": TextToImageDiffusion}
 _LEARNING_RATES = {"dcgan": 2e-4, "vae": 1e-3, "diffusion": 2e-3, "judge": 2e-3}
-_TEXT_LEARNING_RATE = 7e-4
-_MATCHING_BATCH, _MATCHING_STEPS = 128, 1500
+_TEXT_LEARNING_RATE = 2e-4
+_MATCHING_BATCH, _MATCHING_STEPS = 128, 2500
 _DEFAULT_SIZES = {"mnist": 28, "fashion_mnist": 28, "shapes": 32}
 
 
@@ -209,9 +209,9 @@ def _steps_per_second(settings, source):
 
 
 def match_captions(model, settings, source, verbose):
-    """Have a model's text encoder learn first which caption belongs to which picture; a run of 12,000 steps or more has
-    1,500 steps of it, a shorter one an eighth of its own. Returns Keras's history."""
-    steps = max(1, min(_MATCHING_STEPS, settings.steps // 8))
+    """Have a model's text encoder learn first which caption belongs to which picture; a run of 15,000 steps or more has
+    2,500 steps of it, a shorter one a sixth of its own. Returns Keras's history."""
+    steps = max(1, min(_MATCHING_STEPS, settings.steps // 6))
     matcher = CaptionMatcher(model.text_encoder, model.image_size, model.image_channels)
     matcher.compile(_warmed_up(1e-3, steps), jit_compile=model.jit_compile)
     batches = batches_for(model, dataclasses.replace(settings, batch_size=_MATCHING_BATCH), source, 0)
@@ -252,9 +252,11 @@ def batches_for(model, settings, source, start_step):
 
 def _write_model(model, settings, folder, seconds, metrics):
     """model.keras and its card."""
-    shipped = keras.models.clone_model(model) if settings.family == "judge" else model.averaged_model()
     if settings.family == "judge":
+        shipped = build_judge(settings.image_size)  # a clone would be compiled, and its optimizer saved
         shipped.set_weights(model.get_weights())
+    else:
+        shipped = model.averaged_model()
     partial = folder / "partial.keras"
     shipped.save(partial)
     partial.replace(folder / "model.keras")

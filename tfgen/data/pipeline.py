@@ -98,7 +98,7 @@ def prepare(
         examples = tf.data.Dataset.range(first_epoch, 2**40).flat_map(shuffled).skip(skipped)
     batches = examples.batch(batch_size, drop_remainder=training)
     batches = batches.enumerate(start_step).map(to_numbers, num_parallel_calls=2)
-    # With autotuning, `fit` ran whole training steps on one of two cores, at random from epoch to epoch: half as fast.
+    # With autotuning, `fit` ran all training steps of an epoch on one of two cores, at random from epoch to epoch.
     options = tf.data.Options()
     options.autotune.enabled = False
     return batches.prefetch(4).with_options(options)

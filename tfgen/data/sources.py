@@ -150,7 +150,7 @@ def _tfds_prepare(tfds, builder, root):
     from tensorflow_datasets.core.download import download_manager, downloader
 
     # With TFDS's 10, and pauses that double, the error would come after three and a half minutes offline.
-    downloader.MAX_RETRIES = 4
+    retries, downloader.MAX_RETRIES = downloader.MAX_RETRIES, 4
     try:
         builder.download_and_prepare()
     # An AssertionError says that files must be fetched by hand.
@@ -160,6 +160,8 @@ def _tfds_prepare(tfds, builder, root):
             f"TFDS cannot prepare {builder.name!r} in {root} ({type(error).__name__}: {reason}); with no "
             "network, set data_dir or $TFDS_DATA_DIR to a folder where it is prepared, or put its files into downloads/ there"
         ) from None
+    finally:
+        downloader.MAX_RETRIES = retries
 
 
 def _tfds_split(builder, split):

@@ -6,7 +6,7 @@ from keras import layers
 
 from tfgen.data import shapes
 
-# The attributes of one object or two; three objects and textures are not judged.
+# The attributes of one object or two, solid ones; three objects and textures are not judged.
 _CLASSES = {
     "num_objects": 2, "background": len(shapes.COLORS), "relation": len(shapes.RELATIONS), "place_1": len(shapes.PLACES),
     **{f"shape_{i}": len(shapes.SHAPES) for i in (1, 2)},
@@ -14,7 +14,7 @@ _CLASSES = {
     **{f"size_{i}": len(shapes.SIZES) for i in (1, 2)},
 }  # fmt: skip
 _ONE_OBJECT_ONLY = ("place_1",)
-_TWO_OBJECTS_ONLY = ("relation", "shape_2", "color_2", "size_2")
+_TWO_OBJECTS_ONLY = ("relation", "shape_2", "color_2", "size_2", "texture_2")
 
 
 def build_judge(image_size=32):
@@ -64,6 +64,7 @@ def judge_attributes(judge, images):
     for name in _CLASSES:
         column[name][:] = logits[name].argmax(axis=-1)
     column["num_objects"] += 1
+    column["texture_1"][:] = column["texture_2"][:] = shapes.TEXTURES.index("solid")
     two = column["num_objects"] == 2
     for name in _ONE_OBJECT_ONLY:
         column[name][two] = -1
