@@ -227,7 +227,8 @@ def compile_for(model, settings):
     elif settings.family == "vae":
         model.compile(keras.optimizers.Adam(decay))
     elif settings.family == "dcgan":
-        model.compile(keras.optimizers.Adam(rate, beta_1=0.5), keras.optimizers.Adam(rate, beta_1=0.5))
+        adam = {"learning_rate": rate, "beta_1": 0.5}
+        model.compile(keras.optimizers.Adam(**adam), discriminator_optimizer=keras.optimizers.Adam(**adam))
     else:
         text_rate = settings.text_learning_rate or _TEXT_LEARNING_RATE
         model.compile(_warmed_up(rate, settings.steps), text_optimizer=_warmed_up(text_rate, settings.steps))
