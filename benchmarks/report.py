@@ -11,9 +11,14 @@ from pathlib import Path
 RESULTS = Path(__file__).parent / "results"
 
 
-def summary(seconds):
+def summary(measurements):
     """Median and spread of repeated measurements."""
-    return {"median": statistics.median(seconds), "min": min(seconds), "max": max(seconds), "runs": len(seconds)}
+    return {
+        "median": statistics.median(measurements),
+        "min": min(measurements),
+        "max": max(measurements),
+        "runs": len(measurements),
+    }
 
 
 def write(name, figures):
