@@ -33,7 +33,16 @@ def test_every_word_of_the_grammar_is_known(tokenizer):
 def test_unknown_words_are_named(tokenizer):
     assert tokenizer.unknown_words("a purple Giraffe, on blue: giraffe") == ["giraffe"]
     assert tokenizer.unknown_words("一只红色的猫 🦒") == ["只", "猫", "🦒"]
+    assert tokenizer.unknown_words("A LARGE réd circle ❤\ufe0f") == ["❤"]
     assert tokenizer.unknown_words("") == []
+
+
+def test_a_word_of_the_captions_is_known_though_the_vocabulary_has_only_parts_of_it():
+    rare = [f"word{chr(97 + i % 26)}{chr(97 + i // 26)}x" for i in range(300)]
+    small = text.build_tokenizer(rare * 3, 100, 8)
+    assert not set(rare) <= set(small.get_vocabulary())
+    assert small.unknown_words(f"{rare[0]} {rare[-1]} other") == ["other"]
+    assert type(small).from_config(small.get_config()).unknown_words(rare[-1]) == []
 
 
 def test_long_odd_and_broken_captions_are_cut_or_passed_over(tokenizer):
@@ -44,6 +53,7 @@ def test_long_odd_and_broken_captions_are_cut_or_passed_over(tokenizer):
     assert token_ids[0, -1] == tokenizer.token_to_id("[SEP]")
     assert tokenizer.is_cut(long)
     assert not tokenizer.is_cut("a large red circle on a blue background")
+    assert tokenizer.is_cut("red, " * 12)
     for row in token_ids[1:3]:
         assert {tokenizer.token_to_id("red"), tokenizer.token_to_id("circle")} <= set(row.tolist())
 

@@ -1,6 +1,7 @@
 """A WordPiece tokenizer built from captions; Chinese is split into characters."""
 
 import re
+import unicodedata
 
 import keras
 import keras_nlp
@@ -23,12 +24,14 @@ class CaptionTokenizer(keras_nlp.tokenizers.WordPieceTokenizer):
     Args:
         vocabulary: list of pieces, or a file with one a line; its first four are [PAD], [UNK], [CLS], [SEP].
         sequence_length: T, with [CLS] and [SEP].
+        words: those of the captions, of which not all are pieces; by default the pieces.
     """
 
-    def __init__(self, vocabulary=None, sequence_length=32, **kwargs):
+    def __init__(self, vocabulary=None, sequence_length=32, words=None, **kwargs):
         kwargs |= {"lowercase": True, "strip_accents": True, "split_on_cjk": True, "dtype": "int32"}
         super().__init__(vocabulary=vocabulary, sequence_length=sequence_length - 2, oov_token="[UNK]", **kwargs)
         self.caption_length = sequence_length
+        self.words = words
 
     def tokenize(self, inputs):
         # Invalid bytes and control characters separate words; within a word they would make it unknown.
@@ -46,23 +49,31 @@ class CaptionTokenizer(keras_nlp.tokenizers.WordPieceTokenizer):
         return np.array(ends + [0] * (self.caption_length - 2), np.int32)
 
     def unknown_words(self, prompt):
-        """Words of a prompt that are not in the vocabulary as a whole, in their order, each once."""
-        known = set(self.get_vocabulary())
-        return [word for word in dict.fromkeys(_WORD.findall(prompt.lower())) if word not in known]
+        """Words of a prompt that were in no caption, in their order, each once."""
+        known = set(self.words or self.get_vocabulary())
+        return [word for word in dict.fromkeys(_words(prompt)) if word not in known]
 
     def is_cut(self, prompt):
         """Whether a prompt has more pieces than are kept."""
-        words = _WORD.findall(prompt.lower())[: self.caption_length]
+        words = re.findall(rf"{_WORD.pattern}|[^\w\s]", prompt.lower())[: self.caption_length]
         return (
             bool(words) and int(tf.reduce_sum(tf.cast(self(words) != 0, tf.int32))) - 2 * len(words) > self.caption_length - 2
         )
 
     def get_config(self):
         config = super().get_config()
-        return {"name": config["name"], "vocabulary": config["vocabulary"], "sequence_length": self.caption_length}
+        kept = {"name": config["name"], "vocabulary": config["vocabulary"]}
+        return {**kept, "sequence_length": self.caption_length, "words": self.words}
 
 
-def build_tokenizer(captions, vocabulary_size=2000, sequence_length=32):
+def _words(text):
+    """In lower case and without accents, as the tokenizer reads them."""
+    decomposed = unicodedata.normalize("NFD", text.lower())
+    plain = "".join(letter for letter in decomposed if unicodedata.category(letter) != "Mn")
+    return _WORD.findall(unicodedata.normalize("NFC", plain))
+
+
+def build_tokenizer(captions, vocabulary_size=4000, sequence_length=32):
     """A tokenizer whose vocabulary is learned from captions.
 
     Args:
@@ -73,10 +84,12 @@ def build_tokenizer(captions, vocabulary_size=2000, sequence_length=32):
     Returns:
         `CaptionTokenizer`.
     """
-    if not isinstance(captions, tf.data.Dataset):
-        captions = tf.data.Dataset.from_tensor_slices(list(captions))
+    if isinstance(captions, tf.data.Dataset):
+        captions = [caption.decode() for caption in captions.as_numpy_iterator()]
+    captions = list(captions)
     vocabulary = keras_nlp.tokenizers.compute_word_piece_vocabulary(
-        captions.batch(1000), vocabulary_size, lowercase=True, strip_accents=True, split_on_cjk=True,
-        reserved_tokens=list(_RESERVED),
+        tf.data.Dataset.from_tensor_slices(captions).batch(1000), vocabulary_size,
+        lowercase=True, strip_accents=True, split_on_cjk=True, reserved_tokens=list(_RESERVED),
     )  # fmt: skip
-    return CaptionTokenizer(vocabulary, sequence_length)
+    words = {word for caption in set(captions) for word in _words(caption)}
+    return CaptionTokenizer(vocabulary, sequence_length, sorted(words))
