@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from tfgen import cli, text
 from tfgen.data import captions
 from tfgen.models import DCGAN, TextToImageDiffusion
+from tfgen.models.judge import build_judge
 
 TFGEN = Path(sys.executable).with_name("tfgen")
 
@@ -37,12 +38,13 @@ def call(monkeypatch, capsys):
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
-    """A folder of small untrained models: "tiny", text to image, and "blind", a GAN without text."""
+    """A folder of small untrained models: "tiny", text to image, "blind", a GAN without text, and "judge"."""
     folder = tmp_path_factory.mktemp("models")
     tokenizer = text.build_tokenizer(captions.vocabulary_corpus(), 500, 24)
     encoder = text.TransformerTextEncoder(tokenizer, width=16, depth=1, num_heads=2)
     tiny = TextToImageDiffusion(encoder, image_size=16, channels=(16, 16), num_heads=2, steps=2, ema_half_life=0)
-    for name, model in (("tiny", tiny), ("blind", DCGAN(16, 1, width=8, ema_half_life=0))):
+    blind = DCGAN(16, 1, width=8, ema_half_life=0)
+    for name, model in (("tiny", tiny), ("blind", blind), ("judge", build_judge(16))):
         (folder / name).mkdir()
         model.save(folder / name / "model.keras")
     return folder
@@ -94,6 +96,7 @@ def test_odd_prompts_still_give_a_picture(prompt, models, tmp_path, call):
         (["generate", "a", "--model", "tiny", "--steps", "-1", "-o", "p.png"], "from 1 to 1000"),
         (["generate", "a", "--model", "tiny", "--steps", "1000000", "-o", "p.png"], "from 1 to 1000"),
         (["generate", "a", "--model", "tiny", "--guidance", "nan", "-o", "p.png"], "from 0 to 100"),
+        (["generate", "a", "--model", "tiny", "--seed", str(2**63), "-o", "p.png"], "64 bits"),
         (["generate", "--model", "tiny", "-o", "p.png"], "no prompt"),
         (["generate", "a", "--model", "blind", "-o", "p.png"], "trained without text"),
         (["generate", "--model", "blind", "--steps", "4", "-o", "p.png"], "in one pass"),
@@ -101,12 +104,17 @@ def test_odd_prompts_still_give_a_picture(prompt, models, tmp_path, call):
         (["generate", "\udcff\udcfe", "--model", "tiny", "-o", "p.png"], "not valid UTF-8"),
         (["generate", "a", "--model", "broken", "-o", "p.png"], "damaged or incomplete"),
         (["train", "vae", "--data", "folder:nowhere", "--out", "run"], "nowhere"),
-        (["train", "vae", "--data", "shapes", "--image-size", "12", "--out", "run"], "from 16 to 128"),
+        (["train", "vae", "--data", "shapes", "--image-size", "200", "--out", "run"], "from 16 to 128"),
+        (["train", "vae", "--data", "mnist", "--image-size", "8", "--out", "run"], "greater than or equal to 16"),
         (["train", "vae", "--data", "no_such_set", "--out", "run"], "no_such_set"),
+        (["train", "vae", "--data", "mnist:9.9.9", "--out", "run"], "mnist:9.9.9"),
+        (["train", "judge", "--data", "mnist", "--out", "run"], "attributes of shapes"),
         (["train", "painter", "--out", "run"], "painter"),
         (["train", "vae", "--config", "missing.toml", "--out", "run"], "missing.toml"),
         (["evaluate", "blind"], "takes no prompts"),
         (["export", "nothing", "served"], "no model 'nothing'"),
+        (["generate", "a", "--model", "judge", "-o", "p.png"], "makes no pictures"),
+        (["export", "judge", "served"], "makes no pictures"),
     ],
 )
 def test_a_mistake_is_one_line_and_nothing_is_written(arguments, message, models, tmp_path, call, monkeypatch):
@@ -156,6 +164,10 @@ def test_train_export_and_info(models, tmp_path, call, monkeypatch):
     code, output, error = call("train", "dcgan", "--config", config, "--out", tmp_path / "run", "--seed", 3)
     assert code == 0, error
     assert "trained" in output
+    code, _, error = call("train", "vae", "--out", tmp_path / "run", "--resume")
+    assert (code, "trains a dcgan" in error) == (2, True)
+    code, _, error = call("train", "dcgan", "--out", tmp_path / "run", "--resume", "--seed", 4)
+    assert (code, "leave out a different seed" in error) == (2, True)
     code, output, _ = call("generate", "--model", tmp_path / "run", "-o", tmp_path / "p.png")
     assert (code, (tmp_path / "p.png").exists()) == (0, True)
     code, output, _ = call("export", tmp_path / "run", tmp_path / "served")

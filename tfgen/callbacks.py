@@ -1,11 +1,13 @@
 """What happens while a model trains."""
 
+import json
 import time
 from pathlib import Path
 
 import keras
 
 from tfgen import plotting
+from tfgen.files import save_whole, write_whole
 
 
 class SampleGrid(keras.callbacks.Callback):
@@ -27,25 +29,30 @@ class SampleGrid(keras.callbacks.Callback):
 
 
 class Checkpoint(keras.callbacks.Callback):
-    """After each epoch, saves weights, averaged weights and every optimizer to one file, whole or not at all.
+    """After each epoch, saves weights, averaged weights and every optimizer to one file, and to a .json beside it what follows.
 
     Attributes:
-        seconds: time spent in training, earlier parts of an interrupted run counted in.
+        seconds: time spent in training, earlier parts of an interrupted run counted in; add what came before `fit`.
+        metrics: those of the last epoch.
     """
 
     def __init__(self, file):
         super().__init__()
-        self.file = Path(file)
-        self.seconds_file = self.file.with_suffix(".seconds")
-        self.seconds = float(self.seconds_file.read_text()) if self.seconds_file.exists() else 0.0
+        self.file, self.record = Path(file), Path(file).with_suffix(".json")
+        self.seconds, self.metrics = 0.0, {}
+        if self.record.exists():
+            self.seconds, self.metrics = json.loads(self.record.read_text()).values()
 
     def on_epoch_begin(self, epoch, logs=None):
         self._start = time.perf_counter()
 
     def on_epoch_end(self, epoch, logs=None):
         self.seconds += time.perf_counter() - self._start
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.file.with_name("partial.keras")
-        self.model.save(partial)
-        partial.replace(self.file)
-        self.seconds_file.write_text(str(self.seconds))
+        self.metrics = {name: float(value) for name, value in (logs or {}).items()}
+        save_whole(self.model, self.file)
+        write_whole(self.record, json.dumps({"seconds": self.seconds, "metrics": self.metrics}).encode())
+
+    def remove(self):
+        """When the run is complete."""
+        self.file.unlink(missing_ok=True)
+        self.record.unlink(missing_ok=True)

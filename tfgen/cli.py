@@ -1,5 +1,6 @@
 """The command line: `tfgen --help`."""
 
+import dataclasses
 import errno
 import json
 import os
@@ -51,7 +52,9 @@ def generate(
     seed: Annotated[int, typer.Option(help="Seed of the first picture; counted up from picture to picture.")] = 0,
     num_images: Annotated[int, typer.Option("-n", "--num-images", min=1, max=10_000, help="Pictures for each prompt.")] = 1,
     steps: Annotated[int | None, typer.Option(help="Denoising steps, 1 to 1000; the model's own by default.")] = None,
-    guidance: Annotated[float | None, typer.Option(help="How closely to follow the prompt: 1 is no guidance.")] = None,
+    guidance: Annotated[
+        float | None, typer.Option(help="How closely to follow the prompt, 0 to 100; 1 is no guidance.")
+    ] = None,
     negative: Annotated[str | None, typer.Option(help="What the picture should not show.")] = None,
 ):
     """Draw pictures from prompts."""
@@ -61,9 +64,8 @@ def generate(
     for prompt in (*(prompts or []), negative or ""):
         _check_unicode(prompt)
     from tfgen import plotting
-    from tfgen.models.registry import load_model
 
-    image_model = load_model(model)
+    image_model = _load_image_model(model)
     if image_model.text_encoder is not None:
         if not prompts:
             raise ValueError(
@@ -95,33 +97,49 @@ def _report_unknown(tokenizer, prompts):
 @app.command()
 def train(
     family: Annotated[Family, typer.Argument(help="What to train.")],
-    out: Annotated[Path, typer.Option(help="The model's folder to write.")],
+    out: Annotated[Path, typer.Option(help="Folder for the model, new or empty.")],
     data: Annotated[str | None, typer.Option(help='"shapes", a TFDS name such as fashion_mnist, or folder:PATH.')] = None,
     config: Annotated[Path | None, typer.Option(help="Settings, as in saved_models/*/settings.toml.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the data; 10 by default.")] = None,
-    minutes: Annotated[float | None, typer.Option(min=0.01, help="About how long to train instead.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(min=0.01, max=100_000, help="Train for about so many minutes instead.")
+    ] = None,
     text: Annotated[bool, typer.Option("--text", help="Steer a DCGAN or VAE by captions; diffusion always is.")] = False,
-    language: Annotated[Language | None, typer.Option(help="Language of the captions.")] = None,
-    image_size: Annotated[int | None, typer.Option(min=8, max=256, help="Width and height in pixels.")] = None,
+    language: Annotated[Language | None, typer.Option(help="Language of the captions; en by default.")] = None,
+    image_size: Annotated[
+        int | None,
+        typer.Option(
+            min=16, max=256, help="Width and height in pixels; the source's usual one by default, 16 to 128 for shapes."
+        ),
+    ] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, max=4096, help="Pictures of a training step.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Seed of weights and data order.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the interrupted run in --out.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the interrupted run in --out, with its settings.")
+    ] = False,
 ):
     """Train a model; an interrupted run goes on with --resume."""
     _check_writable(out / "model.keras")
     from tfgen import training
 
-    settings = training.read_settings(config) if config else training.Settings(family=family.value)
+    file = out / "settings.toml" if resume else config
+    settings = training.read_settings(file) if file else training.Settings(family=family.value)
     if settings.family != family:
-        raise ValueError(f"{config} trains a {settings.family}; type `tfgen train {settings.family} …`")
+        raise ValueError(f"{file} trains a {settings.family}; type `tfgen train {settings.family} …`")
     given = {"data": data, "language": language, "image_size": image_size, "batch_size": batch_size, "seed": seed}
-    for name, value in given.items():
-        if value is not None:
-            setattr(settings, name, value)
-    if epochs or minutes:
-        settings.steps = 0
-    if text and not settings.text:
-        settings.text = {"width": 128, "depth": 2}
+    changes = {name: value for name, value in given.items() if value not in (None, getattr(settings, name))}
+    if resume:
+        if changes:
+            raise ValueError(f"--resume goes on with the settings in {file}; leave out a different {', '.join(changes)}")
+        typer.echo(f"going on with the settings in {file}, to step {settings.steps:,}")
+    else:
+        if "data" in changes:
+            changes["options"] = {}  # they are the other source's
+        if epochs or minutes:
+            changes |= {"steps": 0, "steps_per_epoch": 0}
+        if text and not settings.text:
+            changes["text"] = {"width": 128, "depth": 2}
+        settings = dataclasses.replace(settings, **changes)
     training.train(settings, out, epochs=epochs, minutes=minutes, resume=resume)
     next_step = "" if family is Family.judge else f"; draw with `tfgen generate … --model {out} -o picture.png`"
     typer.echo(f"{out}: trained{next_step}")
@@ -130,7 +148,7 @@ def train(
 @app.command()
 def evaluate(
     model: Annotated[str, typer.Argument(help="A model that ships, or a model's folder.")],
-    data: Annotated[str, typer.Option(help="The source to measure against.")] = "shapes",
+    data: Annotated[str, typer.Option(help="The source to measure against: shapes.")] = "shapes",
     num_images: Annotated[int, typer.Option(min=2, max=100_000, help="Pictures for each seed and kind of prompt.")] = 512,
     seeds: Annotated[int, typer.Option(min=1, max=100, help="Number of seeds.")] = 3,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the report to this file.")] = None,
@@ -156,9 +174,8 @@ def export(
     """Write a SavedModel for TensorFlow Serving."""
     _check_writable(folder / "1")
     from tfgen.export import export as write
-    from tfgen.models.registry import load_model
 
-    typer.echo(f"{write(load_model(model), folder)}: ready for a model server")
+    typer.echo(f"{write(_load_image_model(model), folder)}: ready for a model server")
 
 
 @app.command()
@@ -185,6 +202,16 @@ def info(model: Annotated[str | None, typer.Argument(help="A model, to see its c
         typer.echo(f"{name}: {path}")
 
 
+def _load_image_model(name):
+    from tfgen.models.image_model import ImageModel
+    from tfgen.models.registry import load_model
+
+    model = load_model(name)
+    if not isinstance(model, ImageModel):
+        raise ValueError(f"{name} makes no pictures; give another model (see `tfgen info`)")
+    return model
+
+
 def _check_unicode(prompt):
     try:
         prompt.encode("utf-8")
@@ -208,10 +235,11 @@ def main():
     except (ValueError, FileNotFoundError) as error:
         code = _fail(" ".join(str(error).split()))
     except OSError as error:
-        reason = "the disk is full; free some space" if error.errno == errno.ENOSPC else error.strerror
+        reason = "the disk is full; free some space" if error.errno == errno.ENOSPC else error.strerror or error
         code = _fail(f"{error.filename or 'writing'}: {reason}")
     except (KeyboardInterrupt, typer.Abort):
-        code = _fail("interrupted; `tfgen train … --resume` goes on from the last epoch") + 128
+        advice = "; the same command with --resume goes on from the last epoch" if sys.argv[1:2] == ["train"] else ""
+        code = _fail(f"interrupted{advice}") + 128
     sys.exit(code)
 
 

@@ -1,5 +1,6 @@
 """Measuring a model."""
 
+import keras
 import numpy as np
 
 from tfgen import data
@@ -38,7 +39,10 @@ def evaluate(name, source="shapes", num_images=512, num_seeds=3):
         raise ValueError(f"prompt accuracy is measured on shapes, not on {source!r}; use --data shapes")
     if getattr(model, "text_encoder", None) is None:
         raise ValueError(f"{name} takes no prompts, so it has no prompt accuracy")
+    if model.image_shape != (32, 32, 3):
+        raise ValueError(f"the judge reads pictures of 32x32 in colour, {name} draws {model.image_shape}; nothing to measure")
     judge = load_model(_JUDGE)
+    progress = keras.utils.Progbar(len(_PROMPTS) * num_seeds, unit_name="seed")
     metrics = {}
     for kind, (split, language, num_objects) in _PROMPTS.items():
         generated, real = [], []
@@ -47,6 +51,7 @@ def evaluate(name, source="shapes", num_images=512, num_seeds=3):
             drawn = model.generate(prompts, seed=1_000_000 * seed)
             generated.append(np.mean(all_right(stated, judge_attributes(judge, drawn))))
             real.append(np.mean(all_right(stated, judge_attributes(judge, pictures))))
+            progress.add(1)
         metrics[f"prompt_accuracy_{kind}"] = {
             "mean": float(np.mean(generated)),
             "standard_deviation": float(np.std(generated)),

@@ -45,6 +45,8 @@ def export(model, folder):
     try:
         archive.write_out(partial, verbose=False)
         partial.rename(folder / str(version))
+    except tf.errors.OpError as error:  # what TensorFlow makes of a full disk
+        raise ValueError(f"cannot write {folder}: {error.message}") from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return folder / str(version)

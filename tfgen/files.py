@@ -14,3 +14,15 @@ def write_whole(file, content):
         partial.replace(file)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def save_whole(model, file):
+    """Save a Keras model beside a .keras file and rename it into place."""
+    file = Path(file)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_name(f".{file.stem}.{os.getpid()}.partial.keras")
+    try:
+        model.save(partial)
+        partial.replace(file)
+    finally:
+        partial.unlink(missing_ok=True)

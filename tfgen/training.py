@@ -15,7 +15,7 @@ import tfgen
 from tfgen import data, text
 from tfgen.callbacks import Checkpoint, SampleGrid
 from tfgen.data import captions
-from tfgen.files import write_whole
+from tfgen.files import save_whole, write_whole
 from tfgen.models.contrastive import CaptionMatcher
 from tfgen.models.dcgan import DCGAN
 from tfgen.models.diffusion import TextToImageDiffusion
@@ -26,7 +26,7 @@ from tfgen.models.vae import VAE
 FAMILIES = {"dcgan": DCGAN, "vae": VAE, "diffusion": TextToImageDiffusion}
 _LEARNING_RATES = {"dcgan": 2e-4, "vae": 1e-3, "diffusion": 2e-3, "judge": 2e-3}
 _TEXT_LEARNING_RATE = 2e-4
-_MATCHING_BATCH, _MATCHING_STEPS = 128, 2500
+_MATCHING_BATCH, _MATCHING_STEPS, _MATCHING_PART = 128, 2500, 1 / 6
 _DEFAULT_SIZES = {"mnist": 28, "fashion_mnist": 28, "shapes": 32}
 
 
@@ -45,7 +45,7 @@ class Settings:
         batch_size, steps, steps_per_epoch: of training; steps is the sum over all epochs.
         learning_rate: falls to zero along a cosine for diffusion, VAE and judge; constant for a GAN. 0 is the family's usual.
         text_learning_rate: of the text encoder of a diffusion model; 0 is the usual.
-        seed: of weights, data order and captions.
+        seed: of weights and data order.
     """
 
     family: str
@@ -67,12 +67,20 @@ class Settings:
     def __post_init__(self):
         if self.family not in _LEARNING_RATES:
             raise ValueError(f"unknown family {self.family!r}; choose from {', '.join(FAMILIES)}")
-        for name in ("batch_size", "steps", "steps_per_epoch", "image_size"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < 0:
-                raise ValueError(f"{name} is {value!r}; give a whole number that is not negative")
+        for item in dataclasses.fields(self):
+            value, kinds = getattr(self, item.name), (int, float) if item.type is float else item.type
+            if not isinstance(value, kinds):
+                raise ValueError(f"{item.name} is {value!r}; give a value of type {item.type.__name__}")
+            if isinstance(value, int | float) and value < 0:
+                raise ValueError(f"{item.name} is {value!r}; give a number that is not negative")
         if not self.batch_size:
             raise ValueError("batch_size is 0; give at least 1")
+        if self.family == "judge" and self.data != "shapes":
+            raise ValueError(f"a judge learns from the attributes of shapes; {self.data!r} has none")
+        changes = [item.name for item in dataclasses.fields(data.Augmentation)]
+        for name in self.augmentation:
+            if name not in changes:
+                raise ValueError(f"unknown augmentation {name!r}; choose from {', '.join(changes)}")
 
 
 def read_settings(file):
@@ -103,13 +111,13 @@ def train(settings, folder, *, epochs=None, minutes=None, resume=False, verbose=
 
     The folder holds `model.keras` (averaged weights), `settings.toml`, `README.md` and `samples/`, and until the run ends
     also `checkpoint.keras`, rewritten after every epoch, from which `resume` goes on: at the end the weights are those of
-    an uninterrupted run (under `tf.config.experimental.enable_op_determinism`, to the bit).
+    an uninterrupted run (under `tf.config.experimental.enable_op_determinism`, to the bit; a judge draws other noise).
 
     Args:
         settings: `Settings`. Without `steps` there, `epochs` or `minutes` say how long.
         folder: where to write; must be new or empty, unless `resume`.
         epochs: passes over the data.
-        minutes: about how long; the pace of the first steps sets the number of steps.
+        minutes: about how long; the pace of a few steps, tried first, sets their number.
         resume: go on from the folder's checkpoint, with the settings there.
         verbose: as in `keras.Model.fit`.
 
@@ -127,24 +135,26 @@ def train(settings, folder, *, epochs=None, minutes=None, resume=False, verbose=
             raise ValueError(f"the run in {folder} is complete; nothing is left to resume")
     elif folder.exists() and any(folder.iterdir()):
         raise ValueError(f"{folder} is not empty; give another folder, or add --resume to go on with the run in it")
-    keras.utils.set_random_seed(settings.seed)
     settings = _with_image_size(settings)
     source = data.load(settings.data, settings.split, settings.image_size, settings.language, **settings.options)
-    model = load_model(checkpoint) if resume and checkpoint.exists() else build(settings, source)
     settings = _with_steps(settings, source, epochs, minutes)
+    keras.utils.set_random_seed(settings.seed)
+    model = load_model(checkpoint) if resume and checkpoint.exists() else build(settings, source)
+    progress = Checkpoint(checkpoint)
     if not model.compiled:
         compile_for(model, settings)
         chosen = {name: value for name, value in dataclasses.asdict(settings).items() if value != {}}
         write_whole(folder / "settings.toml", tomli_w.dumps(chosen).encode())
         if getattr(model, "text_encoder", None):
+            start = time.perf_counter()
             match_captions(model, settings, source, verbose)
-    progress = Checkpoint(checkpoint)
+            progress.seconds += time.perf_counter() - start
     callbacks = [progress]
     if settings.family != "judge":
         prompts = [example["caption"].numpy().decode() for example in source.take(8)] if model.text_encoder else None
         callbacks.append(SampleGrid(folder / "samples", prompts))
     done = int(model.optimizer.iterations)
-    history = model.fit(
+    model.fit(
         batches_for(model, settings, source, done),
         steps_per_epoch=settings.steps_per_epoch,
         initial_epoch=done // settings.steps_per_epoch,
@@ -153,9 +163,8 @@ def train(settings, folder, *, epochs=None, minutes=None, resume=False, verbose=
         verbose=verbose,
         callbacks=callbacks,
     )
-    _write_model(model, settings, folder, progress.seconds, {name: values[-1] for name, values in history.history.items()})
-    checkpoint.unlink(missing_ok=True)
-    progress.seconds_file.unlink(missing_ok=True)
+    _write_model(model, settings, folder, progress.seconds, progress.metrics)
+    progress.remove()
     return model
 
 
@@ -177,45 +186,59 @@ def build(settings, source):
 
 
 def _with_image_size(settings):
-    """The usual size of a source where none is given; a patch size for the U-Net that leaves a grid of about 16."""
+    """The usual size of a source where none is given; a patch size for the U-Net that leaves a grid of 16 or little more."""
     size = settings.image_size or _DEFAULT_SIZES.get(settings.data, 64 if settings.data.startswith("folder:") else 32)
     model = settings.model
     if settings.family == "diffusion":
-        model = {"patch_size": max(2, size // 16), **model}
+        patch_size = next((patch for patch in range(size // 16, 1, -1) if size % (2 * patch) == 0), 2)
+        model = {"patch_size": patch_size, **model}
     return dataclasses.replace(settings, image_size=size, model=model)
 
 
 def _with_steps(settings, source, epochs, minutes):
-    """Whole epochs: as many as the settings' steps, `epochs` or `minutes` make."""
+    """Whole epochs, of the length asked for or a little off: as many as the settings' steps, `epochs` or `minutes` make."""
     one_pass = max(1, int(source.cardinality()) // settings.batch_size)
     steps, per_epoch = settings.steps, settings.steps_per_epoch or one_pass
     if not steps and minutes:
-        steps = max(20, round(60 * minutes * _steps_per_second(settings, source)))
-        per_epoch = min(per_epoch, -(-steps // 4))  # at least four looks at the samples
+        steps = max(20, int(_steps_in(60 * minutes, settings, source)))
     steps = steps or per_epoch * (epochs or 10)
-    per_epoch = min(per_epoch, steps)
-    return dataclasses.replace(settings, steps=steps // per_epoch * per_epoch, steps_per_epoch=per_epoch)
+    num_epochs = max(4 if minutes else 1, round(steps / per_epoch))  # four looks at the samples
+    return dataclasses.replace(settings, steps=steps // num_epochs * num_epochs, steps_per_epoch=steps // num_epochs)
 
 
-def _steps_per_second(settings, source):
-    """The pace of the first steps, of a model that is thrown away."""
+def _steps_in(seconds, settings, source):
+    """The steps that so many seconds hold, captions matched before them, at the pace of a model that is thrown away."""
+    settings = dataclasses.replace(settings, steps=1000)
     model = build(settings, source)
-    compile_for(model, dataclasses.replace(settings, steps=1000))
-    batches = batches_for(model, settings, source.take(settings.batch_size * 4), 0)
+    compile_for(model, settings)
+    source = source.take(4 * _MATCHING_BATCH)
+    step = _seconds_per_step(model, batches_for(model, settings, source, 0))
+    if getattr(model, "text_encoder", None) is None:
+        return seconds / step
+    matching = _seconds_per_step(*_caption_matching(model, settings, source, 1000))
+    return max(seconds / (step + matching * _MATCHING_PART), (seconds - _MATCHING_STEPS * matching) / step)
+
+
+def _seconds_per_step(model, batches):
     model.fit(batches, steps_per_epoch=5, shuffle=False, verbose=0)  # traces
     start = time.perf_counter()
     model.fit(batches, steps_per_epoch=20, shuffle=False, verbose=0)
-    return 20 / (time.perf_counter() - start)
+    return (time.perf_counter() - start) / 20
 
 
 def match_captions(model, settings, source, verbose):
     """Have a model's text encoder learn first which caption belongs to which picture; a run of 15,000 steps or more has
     2,500 steps of it, a shorter one a sixth of its own. Returns Keras's history."""
-    steps = max(1, min(_MATCHING_STEPS, settings.steps // 6))
+    steps = max(1, min(_MATCHING_STEPS, int(settings.steps * _MATCHING_PART)))
+    matcher, batches = _caption_matching(model, settings, source, steps)
+    return matcher.fit(batches, steps_per_epoch=steps, shuffle=False, verbose=verbose)
+
+
+def _caption_matching(model, settings, source, steps):
+    """A compiled `CaptionMatcher` of a model's text encoder, and its batches."""
     matcher = CaptionMatcher(model.text_encoder, model.image_size, model.image_channels)
     matcher.compile(_warmed_up(1e-3, steps), jit_compile=model.jit_compile)
-    batches = batches_for(model, dataclasses.replace(settings, batch_size=_MATCHING_BATCH), source, 0)
-    return matcher.fit(batches, steps_per_epoch=steps, shuffle=False, verbose=verbose)
+    return matcher, batches_for(model, dataclasses.replace(settings, batch_size=_MATCHING_BATCH), source, 0)
 
 
 def compile_for(model, settings):
@@ -235,7 +258,10 @@ def compile_for(model, settings):
 
 
 def _warmed_up(rate, steps):
-    """AdamW whose rate rises over the first steps, 200 at most, and falls along a cosine."""
+    """AdamW whose rate rises over the first steps, 200 at most, and falls along a cosine.
+
+    On several devices Keras clips each one's gradient before they are added up.
+    """
     warmup_steps = min(200, steps // 10)
     decay = keras.optimizers.schedules.CosineDecay(0.0, steps - warmup_steps, warmup_target=rate, warmup_steps=warmup_steps)
     return keras.optimizers.AdamW(decay, weight_decay=0.01, global_clipnorm=1.0)
@@ -246,7 +272,8 @@ def batches_for(model, settings, source, start_step):
     text_encoder = getattr(model, "text_encoder", None)
     batches = data.prepare(
         source, text_encoder and text_encoder.tokenizer, settings.batch_size, training=True,
-        augmentation=data.Augmentation(**settings.augmentation), seed=settings.seed, start_step=start_step,
+        augmentation=settings.augmentation and data.Augmentation(**settings.augmentation), seed=settings.seed,
+        start_step=start_step,
     )  # fmt: skip
     return batches.map(judge_batch) if settings.family == "judge" else batches
 
@@ -258,9 +285,7 @@ def _write_model(model, settings, folder, seconds, metrics):
         shipped.set_weights(model.get_weights())
     else:
         shipped = model.averaged_model()
-    partial = folder / "partial.keras"
-    shipped.save(partial)
-    partial.replace(folder / "model.keras")
+    save_whole(shipped, folder / "model.keras")
     devices = f"{os.cpu_count()} CPU cores, {len(tf.config.list_physical_devices('GPU'))} GPUs"
     last = "\n".join(f"| {name} | {value:.4g} |" for name, value in metrics.items())
     card = f"""# {folder.name}
@@ -272,7 +297,7 @@ A {settings.family} model made by tfgen {tfgen.__version__}.
 | data | `{settings.data}`, split {settings.split}, {settings.image_size}x{settings.image_size}, captions: {settings.language} |
 | settings | `settings.toml` beside this file |
 | trained again by | `tfgen train {settings.family} --config settings.toml --out DIR` |
-| time | {seconds / 60:.1f} minutes on {devices} |
+| training time | {seconds / 60:.1f} minutes on {devices} |
 | steps | {settings.steps:,} of {settings.batch_size} pictures |
 | parameters | {shipped.count_params():,} |
 

@@ -32,12 +32,17 @@ def load(source, split="train", image_size=None, language="en", **options):
     """
     if language not in (*captions.LANGUAGES, "both"):
         raise ValueError(f"unknown language {language!r}; choose from en, zh, both")
+    is_folder = source.startswith("folder:")
+    known = ("num_scenes", "num_objects", "textures", "seed") if source == "shapes" else () if is_folder else ("data_dir",)
+    for option in options:
+        if option not in known:
+            raise ValueError(f"{source} has no option {option!r}; it takes {', '.join(known) or 'none'}")
     if source == "shapes":
         return shapes_examples(split, image_size or 32, language, **options)
     if image_size is not None and not 8 <= image_size <= 1024:
         raise ValueError(f"image_size is {image_size}; choose from 8 to 1024")
-    if source.startswith("folder:"):
-        return folder.examples(source.removeprefix("folder:"), split, image_size, language, **options)
+    if is_folder:
+        return folder.examples(source.removeprefix("folder:"), split, image_size, language)
     return _tfds_examples(source, split, image_size, language, **options)
 
 
@@ -104,7 +109,7 @@ def _tfds_examples(name, split, image_size, language, data_dir=None):
     root = os.path.expanduser(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
     try:
         builder = tfds.builder(name, data_dir=root)
-    except ValueError:  # not found (the message lists a thousand names), or no name at all
+    except (ValueError, AssertionError):  # not found (the message lists a thousand names), no name at all, another version
         raise ValueError(f"unknown source {name!r}; {_SOURCES}") from None
     features = builder.info.features
     features = dict(features.items()) if isinstance(features, tfds.features.FeaturesDict) else {}
