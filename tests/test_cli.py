@@ -69,6 +69,11 @@ def test_several_pictures_are_numbered_by_their_seeds_and_shown_as_a_grid(models
     assert np.array_equal(grid[18:, :16], third)
 
 
+def test_pictures_of_one_prompt_are_shown_in_a_square(models, tmp_path, call):
+    call("generate", "--model", models / "blind", "-n", 4, "-o", tmp_path / "p.png")
+    assert np.array(Image.open(tmp_path / "p.png")).shape == (34, 34)
+
+
 def test_unknown_words_are_named_in_one_line(models, tmp_path, call):
     code, _, error = call("generate", "a purple giraffe 长颈鹿", "--model", models / "tiny", "-o", tmp_path / "p.png")
     assert (tmp_path / "p.png").exists()

@@ -80,7 +80,8 @@ def generate(
     else:
         for index, image in enumerate(images):
             plotting.save_png(image, output.with_name(f"{output.stem}-{seed + index}.png"))
-        plotting.save_png(plotting.grid(images, columns=num_images if num_images > 1 else None), output)
+        one_row_each = len(prompts or []) > 1 and num_images > 1
+        plotting.save_png(plotting.grid(images, columns=num_images if one_row_each else None), output)
     typer.echo(f"{output}: {len(images)} picture{'s' if len(images) > 1 else ''}")
 
 

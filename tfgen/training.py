@@ -286,6 +286,7 @@ def _write_model(model, settings, folder, seconds, metrics):
     else:
         shipped = model.averaged_model()
     save_whole(shipped, folder / "model.keras")
+    captioned = f", captions: {settings.language}" if getattr(shipped, "text_encoder", None) else ""
     devices = f"{os.cpu_count()} CPU cores, {len(tf.config.list_physical_devices('GPU'))} GPUs"
     last = "\n".join(f"| {name} | {value:.4g} |" for name, value in metrics.items())
     card = f"""# {folder.name}
@@ -294,7 +295,7 @@ A {settings.family} model made by tfgen {tfgen.__version__}.
 
 | | |
 | --- | --- |
-| data | `{settings.data}`, split {settings.split}, {settings.image_size}x{settings.image_size}, captions: {settings.language} |
+| data | `{settings.data}`, split {settings.split}, {settings.image_size}x{settings.image_size}{captioned} |
 | settings | `settings.toml` beside this file |
 | trained again by | `tfgen train {settings.family} --config settings.toml --out DIR` |
 | training time | {seconds / 60:.1f} minutes on {devices} |
