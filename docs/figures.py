@@ -12,11 +12,11 @@ PROMPTS = [
     "a large red circle on a blue background",
     "蓝色背景上的一个大红圆",
     "a small white star in the top left on purple",
-    "一个绿色的三角形在中间，黄色背景",
+    "黄色背景，中间有一个绿色的三角形",
     "a big orange ring on black",
-    "a small green square above a large yellow circle on a white background",
-    "白色背景上，一个小黑十字在一个大蓝环的左边",
-    "a purple cross right of an orange triangle on green",
+    "a small green square above a large yellow star on a white background",
+    "白色背景上，一个黑色的小十字在一个蓝色的大圆环的左边",
+    "a purple star to the right of an orange triangle on green",
 ]
 SEED = 7
 

@@ -53,7 +53,6 @@ def test_evaluation_reports_means_and_spreads():
         evaluation.evaluate("shapes-diffusion", "mnist")
 
 
-@pytest.mark.xfail(strict=True, reason="the first model that ships draws no shapes yet")
 def test_the_shipped_model_draws_what_it_is_told_in_both_languages():
     model, judge = tfgen.load_model("shapes-diffusion"), tfgen.load_model("shapes-judge")
     for prompt in ("a large red circle on a blue background", "蓝色背景上的一个大红圆"):

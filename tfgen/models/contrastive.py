@@ -29,8 +29,6 @@ class CaptionMatcher(keras.Model):
     def __init__(self, text_encoder, image_size, image_channels, width=32):
         super().__init__()
         self.text_encoder = text_encoder
-        self.text_projection = keras.layers.Dense(text_encoder.width, name="text_projection")
-        self.text_projection.build((None, text_encoder.width))
         image = keras.Input((image_size, image_size, image_channels), name="image")
         features = picture_to_features(image, width)
         self.picture_encoder = keras.Model(image, keras.layers.Dense(text_encoder.width)(features), name="picture_encoder")
@@ -46,7 +44,7 @@ class CaptionMatcher(keras.Model):
         same = tf.cast(tf.reduce_all(token_ids[:, None] == token_ids[None], axis=-1), tf.float32)  # [B, B]
         target = same / tf.reduce_sum(same, axis=-1, keepdims=True)
         with tf.GradientTape() as tape:
-            text = self.text_projection(self.text_encoder(token_ids, batch["padding_mask"])["pooled"])
+            text = self.text_encoder(token_ids, batch["padding_mask"])["pooled"]
             picture = self.picture_encoder(batch["image"], training=True)
             text, picture = tf.math.l2_normalize(text, axis=-1), tf.math.l2_normalize(picture, axis=-1)
             logits = INVERSE_TEMPERATURE * tf.matmul(text, picture, transpose_b=True)

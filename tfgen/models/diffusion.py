@@ -46,7 +46,7 @@ class TextToImageDiffusion(ImageModel):
 
     def __init__(
         self, text_encoder, image_size=32, image_channels=3, *, patch_size=2, channels=(64, 128), num_blocks=1, num_heads=4,
-        schedule="flow", parameterisation="x0", max_loss_weight=5.0, time_shift=3.0, caption_dropout=0.1, ema_half_life=10_000,
+        schedule="flow", parameterisation="x0", max_loss_weight=5.0, time_shift=4.0, caption_dropout=0.1, ema_half_life=10_000,
         steps=50, guidance_scale=2.5, sampler="ddim", **kwargs,
     ):  # fmt: skip
         super().__init__(image_size, image_channels, text_encoder, ema_half_life, ("loss", "x0_error"), **kwargs)

@@ -1,7 +1,8 @@
 """The U-Net of the diffusion model (Ronneberger et al., 2015, arXiv:1505.04597), made for two CPU cores.
 
 A patch stem takes the picture to a grid on which matrix products are large enough to run at the processor's limit; time
-and the pooled text steer every block by FiLM, the words by attention at the coarsest grid.
+and the pooled text steer every block by FiLM, the words by attention at the coarsest grid, where a plan of the picture, made
+straight from the pooled text, says from the first steps on what goes where.
 """
 
 import keras
@@ -48,10 +49,15 @@ def unet(image_size, image_channels, text_length, text_width, *, patch_size=2, c
 
     x = layers.Conv2D(channels[0], patch_size, patch_size, name="stem")(x_in)
     x = PositionEmbedding(name="position")(x)
+    side = image_size // factor
+    plan = layers.Reshape((side, side, 32))(layers.Dense(side * side * 32, name="plan")(pooled))
+    plan = layers.Conv2D(channels[-1], 1, name="plan_output")(plan)
     skips = []
     for level in range(len(channels)):
         if level:
             x = layers.Conv2D(channels[level], 2, 2, name=f"down_{level}")(x)
+        if level == len(channels) - 1:
+            x = x + plan
         for i in range(num_blocks):
             x = block(x, level, f"down_{level}_{i}")
         skips.append(x)

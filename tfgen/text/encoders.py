@@ -10,8 +10,8 @@ class TransformerTextEncoder(keras.Model):
     """A small Transformer encoder, trained together with the image model that it steers.
 
     Token and learned position embeddings, then `depth` pre-norm blocks (Vaswani et al., 2017, arXiv:1706.03762). The pooled
-    vector is the mean over the caption: every word then steers the picture from the first step of training, where [CLS]
-    would have to learn to attend first.
+    vector is a projection of the mean over the caption: every word then steers the picture from the first step of training,
+    where [CLS] would have to learn to attend first. Projected and normalised, captions lie as far apart as what they say.
 
     Args:
         tokenizer: `tfgen.text.CaptionTokenizer`; it travels with the encoder and is saved with it.
@@ -39,6 +39,8 @@ class TransformerTextEncoder(keras.Model):
             for index in range(depth)
         ]
         self.normalization = keras.layers.LayerNormalization(name="normalization")
+        self.pooled_projection = keras.layers.Dense(width, name="pooled_projection")
+        self.pooled_normalization = keras.layers.LayerNormalization(name="pooled_normalization")
         self.build((None, tokenizer.caption_length))
 
     def build(self, input_shape):
@@ -46,6 +48,8 @@ class TransformerTextEncoder(keras.Model):
         for block in self.blocks:
             block.build((*input_shape, self.width))
         self.normalization.build((*input_shape, self.width))
+        self.pooled_projection.build((None, self.width))
+        self.pooled_normalization.build((None, self.width))
         self.built = True
 
     def call(self, token_ids, padding_mask):
@@ -54,7 +58,8 @@ class TransformerTextEncoder(keras.Model):
             tokens = block(tokens, padding_mask=padding_mask)
         tokens = self.normalization(tokens)
         weights = ops.cast(padding_mask, tokens.dtype)[:, :, None]
-        pooled = ops.sum(tokens * weights, axis=1) / ops.sum(weights, axis=1)
+        mean = ops.sum(tokens * weights, axis=1) / ops.sum(weights, axis=1)
+        pooled = self.pooled_normalization(self.pooled_projection(mean))
         return {"tokens": tokens, "mask": ops.cast(padding_mask, "bool"), "pooled": pooled}
 
     def get_config(self):
