@@ -92,8 +92,9 @@ def test_training_goes_on_from_every_optimizers_state(family, make_model, batche
     batch = next(iter(batches))
     for one in (model, loaded):
         one.fit(tf.data.Dataset.from_tensors(batch), verbose=0, shuffle=False)
+    # Adam makes the rounding of a vanishing gradient a small part of its step of 1e-3; lost state would be a large one.
     for left, right in zip(model.get_weights(), loaded.get_weights(), strict=True):
-        assert np.allclose(left, right, atol=1e-6)
+        assert np.allclose(left, right, atol=5e-5)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
