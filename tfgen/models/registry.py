@@ -1,6 +1,7 @@
 """Finding and loading trained models."""
 
 import os
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -70,7 +71,9 @@ def load_model(name_or_path=DEFAULT_MODEL):
     if not whole:
         raise ValueError(f"{file} is damaged or incomplete; copy it again, or train it again from its settings.toml")
     try:
-        return keras.saving.load_model(file)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)  # Keras would leave what it does not find as it is, with a warning
+            return keras.saving.load_model(file)
     except Exception as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ValueError(f"{file} does not load with this version of tfgen (see `tfgen info`): {reason}") from error
