@@ -30,8 +30,8 @@ class TextToImageDiffusion(ImageModel):
         schedule: "flow", "cosine" or "linear".
         parameterisation: what the U-Net predicts: "x0", "eps", "v" or "flow".
         max_loss_weight: see above.
-        time_shift: s > 1 trains more on noisy pictures, where the caption matters: t = s u / (1 + (s - 1) u) for even u
-            (Esser et al., 2024, arXiv:2403.03206, equation 23).
+        time_shift: s > 1 trains more on noisy pictures, at the cost of shapes, which half-noisy ones decide:
+            t = s u / (1 + (s - 1) u) for even u (Esser et al., 2024, arXiv:2403.03206, equation 23).
         caption_dropout: part of the captions to empty.
         ema_half_life: see `ImageModel`; `generate` uses the averaged weights.
         steps, guidance_scale, sampler: what `generate` does when not told otherwise.
@@ -46,7 +46,7 @@ class TextToImageDiffusion(ImageModel):
 
     def __init__(
         self, text_encoder, image_size=32, image_channels=3, *, patch_size=2, channels=(64, 128), num_blocks=1, num_heads=4,
-        schedule="flow", parameterisation="x0", max_loss_weight=5.0, time_shift=4.0, caption_dropout=0.1, ema_half_life=10_000,
+        schedule="flow", parameterisation="x0", max_loss_weight=5.0, time_shift=1.0, caption_dropout=0.1, ema_half_life=10_000,
         steps=50, guidance_scale=2.5, sampler="ddim", **kwargs,
     ):  # fmt: skip
         super().__init__(image_size, image_channels, text_encoder, ema_half_life, ("loss", "x0_error"), **kwargs)
