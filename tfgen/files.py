@@ -1,28 +1,30 @@
 """Files that are whole or not there at all."""
 
+import contextlib
 import os
 from pathlib import Path
 
 
 def write_whole(file, content):
-    """Write bytes beside a file and rename them into place, so that a failure leaves what was there before."""
-    file = Path(file)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
-    try:
+    """Write bytes to a file."""
+    with _beside(file) as partial:
         partial.write_bytes(content)
-        partial.replace(file)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def save_whole(model, file):
-    """Save a Keras model beside a .keras file and rename it into place."""
+    """Save a Keras model to a .keras file."""
+    with _beside(file) as partial:
+        model.save(partial)
+
+
+@contextlib.contextmanager
+def _beside(file):
+    """A path beside a file, renamed into its place at the end, so that a failure leaves what was there before."""
     file = Path(file)
     file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f".{file.stem}.{os.getpid()}.partial.keras")
+    partial = file.with_name(f".{file.stem}.{os.getpid()}.partial{file.suffix}")
     try:
-        model.save(partial)
+        yield partial
         partial.replace(file)
     finally:
         partial.unlink(missing_ok=True)
