@@ -74,6 +74,12 @@ def test_pictures_of_one_prompt_are_shown_in_a_square(models, tmp_path, call):
     assert np.array(Image.open(tmp_path / "p.png")).shape == (34, 34)
 
 
+def test_many_pictures_show_their_progress(models, tmp_path, call):
+    _, out, _ = call("generate", "--model", models / "blind", "-n", 70, "-o", tmp_path / "p.png")
+    assert "64/70" in out
+    assert "70/70" in out
+
+
 def test_unknown_words_are_named_in_one_line(models, tmp_path, call):
     code, _, error = call("generate", "a purple giraffe 长颈鹿", "--model", models / "tiny", "-o", tmp_path / "p.png")
     assert (tmp_path / "p.png").exists()

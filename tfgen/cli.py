@@ -72,10 +72,12 @@ def generate(
                 'no prompt; say what to draw, such as "a large red circle on a blue background", or "" for anything'
             )
         _report_unknown(image_model.text_encoder.tokenizer, [*prompts, negative or ""])
+    several = num_images * len(prompts or [""]) > 1
     images = image_model.generate(
-        prompts or None, num_images=num_images, seed=seed, steps=steps, guidance_scale=guidance, negative_prompts=negative
-    )
-    if len(images) == 1:
+        prompts or None, num_images=num_images, seed=seed, steps=steps, guidance_scale=guidance, negative_prompts=negative,
+        verbose=int(several),
+    )  # fmt: skip
+    if not several:
         plotting.save_png(images[0], output)
     else:
         for index, image in enumerate(images):

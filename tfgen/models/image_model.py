@@ -138,8 +138,9 @@ class ImageModel(keras.Model):
         return {**super().get_config(), "text_encoder": text_encoder, **{name: getattr(self, name) for name in self.settings}}
 
     def generate(
-        self, prompts=None, *, num_images=1, seed=0, steps=None, guidance_scale=None, negative_prompts=None, sampler=None
-    ):
+        self, prompts=None, *, num_images=1, seed=0, steps=None, guidance_scale=None, negative_prompts=None, sampler=None,
+        verbose=0,
+    ):  # fmt: skip
         """Make pictures.
 
         The same prompt, seed and settings give the same picture alone or in any batch, to within 1/255.
@@ -149,6 +150,7 @@ class ImageModel(keras.Model):
             num_images: pictures for each prompt.
             seed: an int, counted up from picture to picture, or one int for each picture.
             steps, guidance_scale, negative_prompts, sampler: for families with a sampler; None for the model's own.
+            verbose: 1 for a progress bar, as in `keras.Model.predict`.
 
         Returns:
             uint8 array [N, H, W, C], `num_images` for each prompt, in the order of the prompts.
@@ -168,14 +170,14 @@ class ImageModel(keras.Model):
         if seeds.shape != (total,):
             raise ValueError(f"{seeds.size} seeds for {total} pictures; give one int, or one for each picture")
         prompts, negative_prompts = np.repeat(prompts, num_images), np.repeat(negative_prompts, num_images)
-        parts = [slice(start, start + MAX_BATCH) for start in range(0, total, MAX_BATCH)]
-        images = [
-            self.sample(
-                tf.constant(seeds[part]), self.tokenize(prompts[part]), self.tokenize(negative_prompts[part]), **settings
-            )
-            for part in parts
-        ]
-        return np.concatenate([to_uint8(part).numpy() for part in images])
+        progress = keras.utils.Progbar(total, verbose=verbose, unit_name="picture")
+        images = []
+        for start in range(0, total, MAX_BATCH):
+            part = slice(start, start + MAX_BATCH)
+            token_ids, negative_token_ids = self.tokenize(prompts[part]), self.tokenize(negative_prompts[part])
+            images.append(to_uint8(self.sample(tf.constant(seeds[part]), token_ids, negative_token_ids, **settings)).numpy())
+            progress.add(len(images[-1]))
+        return np.concatenate(images)
 
     def tokenize(self, prompts):
         """Token ids [B, T] of prompts [B]; None for a model without text."""
