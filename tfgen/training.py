@@ -20,11 +20,12 @@ from tfgen.models.contrastive import CaptionMatcher
 from tfgen.models.dcgan import DCGAN
 from tfgen.models.diffusion import TextToImageDiffusion
 from tfgen.models.judge import build_judge, judge_batch, judge_losses
+from tfgen.models.optimizers import ConvolutionalMuon
 from tfgen.models.registry import load_model
 from tfgen.models.vae import VAE
 
 FAMILIES = {"dcgan": DCGAN, "vae": VAE, "diffusion": TextToImageDiffusion}
-_LEARNING_RATES = {"dcgan": 2e-4, "vae": 1e-3, "diffusion": 2e-3, "judge": 2e-3}
+_LEARNING_RATES = {"dcgan": 2e-4, "vae": 1e-3, "diffusion": 4e-3, "judge": 2e-3}
 _TEXT_LEARNING_RATE = 2e-4
 _MATCHING_BATCH, _MATCHING_STEPS, _MATCHING_PART = 128, 2500, 1 / 6
 _DEFAULT_SIZES = {"mnist": 28, "fashion_mnist": 28, "shapes": 32}
@@ -237,7 +238,7 @@ def match_captions(model, settings, source, verbose):
 def _caption_matching(model, settings, source, steps):
     """A compiled `CaptionMatcher` of a model's text encoder, and its batches."""
     matcher = CaptionMatcher(model.text_encoder, model.image_size, model.image_channels)
-    matcher.compile(_warmed_up(1e-3, steps), jit_compile=model.jit_compile)
+    matcher.compile(_adamw(1e-3, steps), jit_compile=model.jit_compile)
     return matcher, batches_for(model, dataclasses.replace(settings, batch_size=_MATCHING_BATCH), source, 0)
 
 
@@ -253,18 +254,22 @@ def compile_for(model, settings):
         adam = {"learning_rate": rate, "beta_1": 0.5}
         model.compile(keras.optimizers.Adam(**adam), discriminator_optimizer=keras.optimizers.Adam(**adam))
     else:
-        text_rate = settings.text_learning_rate or _TEXT_LEARNING_RATE
-        model.compile(_warmed_up(rate, settings.steps), text_optimizer=_warmed_up(text_rate, settings.steps))
+        muon = ConvolutionalMuon(
+            _warmed_up(rate, settings.steps), weight_decay=0.01, adam_weight_decay=0.01, global_clipnorm=1.0,
+            adam_lr_ratio=0.5, exclude_layers=["^stem", "^position", "^output"],
+        )  # fmt: skip
+        model.compile(muon, text_optimizer=_adamw(settings.text_learning_rate or _TEXT_LEARNING_RATE, settings.steps))
+
+
+def _adamw(rate, steps):
+    """On several devices Keras clips each one's gradient before they are added up."""
+    return keras.optimizers.AdamW(_warmed_up(rate, steps), weight_decay=0.01, global_clipnorm=1.0)
 
 
 def _warmed_up(rate, steps):
-    """AdamW whose rate rises over the first steps, 200 at most, and falls along a cosine.
-
-    On several devices Keras clips each one's gradient before they are added up.
-    """
+    """A learning rate that rises over the first steps, 200 at most, and falls along a cosine."""
     warmup_steps = min(200, steps // 10)
-    decay = keras.optimizers.schedules.CosineDecay(0.0, steps - warmup_steps, warmup_target=rate, warmup_steps=warmup_steps)
-    return keras.optimizers.AdamW(decay, weight_decay=0.01, global_clipnorm=1.0)
+    return keras.optimizers.schedules.CosineDecay(0.0, steps - warmup_steps, warmup_target=rate, warmup_steps=warmup_steps)
 
 
 def batches_for(model, settings, source, start_step):

@@ -6,6 +6,7 @@ import pytest
 from tfgen import data, text
 from tfgen.data import captions
 from tfgen.models import DCGAN, VAE, TextToImageDiffusion
+from tfgen.models.optimizers import ConvolutionalMuon
 
 IMAGE_SIZE = 16
 
@@ -27,7 +28,7 @@ def make_model(tokenizer):
             model = TextToImageDiffusion(encoder, **shape, channels=(16, 16), num_heads=2, steps=4, **settings)
         else:
             model = {"dcgan": DCGAN, "vae": VAE}[family](**shape, text_encoder=encoder, width=8, latent_size=6, **settings)
-        model.compile(jit_compile=jit_compile)
+        model.compile(ConvolutionalMuon(1e-3) if family == "diffusion" else "adam", jit_compile=jit_compile)
         return model
 
     return make
