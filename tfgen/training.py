@@ -238,7 +238,7 @@ def match_captions(model, settings, source, verbose):
 def _caption_matching(model, settings, source, steps):
     """A compiled `CaptionMatcher` of a model's text encoder, and its batches."""
     matcher = CaptionMatcher(model.text_encoder, model.image_size, model.image_channels)
-    matcher.compile(_adamw(1e-3, steps), jit_compile=model.jit_compile)
+    matcher.compile(_muon(2e-3, steps), jit_compile=model.jit_compile)
     return matcher, batches_for(model, dataclasses.replace(settings, batch_size=_MATCHING_BATCH), source, 0)
 
 
@@ -254,16 +254,19 @@ def compile_for(model, settings):
         adam = {"learning_rate": rate, "beta_1": 0.5}
         model.compile(keras.optimizers.Adam(**adam), discriminator_optimizer=keras.optimizers.Adam(**adam))
     else:
-        muon = ConvolutionalMuon(
-            _warmed_up(rate, settings.steps), weight_decay=0.01, adam_weight_decay=0.01, global_clipnorm=1.0,
-            adam_lr_ratio=0.5, exclude_layers=["^stem", "^position", "^output"],
-        )  # fmt: skip
-        model.compile(muon, text_optimizer=_adamw(settings.text_learning_rate or _TEXT_LEARNING_RATE, settings.steps))
+        text_rate = _warmed_up(settings.text_learning_rate or _TEXT_LEARNING_RATE, settings.steps)
+        model.compile(
+            _muon(rate, settings.steps, exclude_layers=["^stem", "^position", "^output"]),
+            text_optimizer=keras.optimizers.AdamW(text_rate, weight_decay=0.01, global_clipnorm=1.0),
+        )
 
 
-def _adamw(rate, steps):
+def _muon(rate, steps, exclude_layers=()):
     """On several devices Keras clips each one's gradient before they are added up."""
-    return keras.optimizers.AdamW(_warmed_up(rate, steps), weight_decay=0.01, global_clipnorm=1.0)
+    decay = {"weight_decay": 0.01, "adam_weight_decay": 0.01}
+    return ConvolutionalMuon(
+        _warmed_up(rate, steps), **decay, adam_lr_ratio=0.5, global_clipnorm=1.0, exclude_layers=list(exclude_layers)
+    )
 
 
 def _warmed_up(rate, steps):
