@@ -256,17 +256,20 @@ def compile_for(model, settings):
     else:
         text_rate = _warmed_up(settings.text_learning_rate or _TEXT_LEARNING_RATE, settings.steps)
         model.compile(
-            _muon(rate, settings.steps, exclude_layers=["^stem", "^position", "^output"]),
+            _muon(rate, settings.steps, exclude_layers=("^stem", "^position", "^output")),
             text_optimizer=keras.optimizers.AdamW(text_rate, weight_decay=0.01, global_clipnorm=1.0),
         )
 
 
 def _muon(rate, steps, exclude_layers=()):
-    """On several devices Keras clips each one's gradient before they are added up."""
-    decay = {"weight_decay": 0.01, "adam_weight_decay": 0.01}
+    """Muon with the rate for matrices; vectors and excluded layers have half of it, by AdamW.
+
+    On several devices Keras clips each one's gradient before they are added up.
+    """
     return ConvolutionalMuon(
-        _warmed_up(rate, steps), **decay, adam_lr_ratio=0.5, global_clipnorm=1.0, exclude_layers=list(exclude_layers)
-    )
+        _warmed_up(rate, steps), weight_decay=0.01, adam_weight_decay=0.01, adam_lr_ratio=0.5, global_clipnorm=1.0,
+        exclude_layers=exclude_layers,
+    )  # fmt: skip
 
 
 def _warmed_up(rate, steps):
