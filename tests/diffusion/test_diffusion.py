@@ -105,11 +105,14 @@ def test_a_sampler_starts_half_way_and_reports_each_step():
     reported = []
     samples = samplers.ddim(
         lambda x, t: picture, alpha * picture + sigma * tf.ones_like(picture), samplers.uniform_times(5, start=0.5), schedule,
-        callback=lambda step, x, t, x0: reported.append((int(step), float(t))),
+        callback=lambda *values: reported.append([float(np.mean(value)) for value in values]),
     )  # fmt: skip
     assert np.allclose(samples, 0.7, atol=1e-5)
-    assert [step for step, _ in reported] == [0, 1, 2, 3, 4]
-    assert np.allclose([t for _, t in reported], [0.5, 0.4, 0.3, 0.2, 0.1])
+    steps, x, times, x0 = np.transpose(reported)
+    assert steps.tolist() == [0, 1, 2, 3, 4]
+    assert np.allclose(times, [0.5, 0.4, 0.3, 0.2, 0.1])
+    assert np.allclose(x, [schedule(t)[0] * 0.7 + schedule(t)[1] for t in times], atol=1e-5)  # the noise stays 1
+    assert np.allclose(x0, 0.7)
 
 
 def test_a_sampler_is_the_same_in_a_graph():

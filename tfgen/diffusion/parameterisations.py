@@ -38,5 +38,7 @@ def target(name, x0, eps, alpha, sigma):
 
 def to_x0(name, prediction, x, alpha, sigma):
     """The estimate of x0 that a prediction at x means. alpha and sigma broadcast to x."""
+    if name == "x0":
+        return prediction  # also where sigma is 0 and the fraction below is 0 / 0
     a, b = _coefficients(name, alpha, sigma)
     return (sigma * prediction - b * x) / (sigma * a - alpha * b)

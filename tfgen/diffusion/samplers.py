@@ -27,7 +27,7 @@ def ddim(denoise, x, times, schedule, noise=None, eta=0.0, callback=None):
         schedule: function t -> (alpha, sigma).
         noise: function step -> noise like x, for eta > 0.
         eta: 0 for a deterministic path, 1 for DDPM's.
-        callback: called in eager mode after each step with (step, x, t, x0).
+        callback: called in eager mode at each step with (step, x, t, x0): x is the picture at time t, x0 what it is taken for.
 
     Returns:
         x at the last time.
@@ -38,6 +38,8 @@ def ddim(denoise, x, times, schedule, noise=None, eta=0.0, callback=None):
     def step(i, x):
         alpha_t, sigma_t, alpha_s, sigma_s = alphas[i], sigmas[i], alphas[i + 1], sigmas[i + 1]
         x0 = denoise(x, times[i])
+        if callback:
+            callback(i, x, times[i], x0)
         eps = (x - alpha_t * x0) / sigma_t
         if eta:
             ratio = alpha_t / alpha_s
@@ -45,8 +47,6 @@ def ddim(denoise, x, times, schedule, noise=None, eta=0.0, callback=None):
             x = alpha_s * x0 + ops.sqrt(ops.maximum(sigma_s**2 - variance, 0.0)) * eps + ops.sqrt(variance) * noise(i)
         else:
             x = alpha_s * x0 + sigma_s * eps
-        if callback:
-            callback(i, x, times[i], x0)
         return x
 
     return ops.fori_loop(0, len(times) - 1, step, x)
