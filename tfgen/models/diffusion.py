@@ -3,6 +3,7 @@
 import functools
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfgen.diffusion import parameterisations, samplers, schedules
@@ -19,9 +20,11 @@ class TextToImageDiffusion(ImageModel):
     """Diffusion model steered by a prompt.
 
     Training noises a picture to a random time, x = alpha(t) x0 + sigma(t) eps, and minimises the error of the estimated
-    x0 (Ho et al., 2020, arXiv:2006.11239), weighted by min(1 / sigma^2, max_loss_weight): 1 / sigma^2 is what the usual
-    losses on v and on the flow amount to, and the bound keeps nearly clean pictures from outweighing the rest (Hang et al.,
-    2023, arXiv:2303.09556). One caption in ten is emptied, for classifier-free guidance and for pictures without a prompt.
+    x0 (Ho et al., 2020, arXiv:2006.11239), weighted by min(1 / sigma^4, max_loss_weight). Small pictures are told apart at
+    little noise, and the error grows about as sigma^4, so that with this weight every noise level has a like part in the loss
+    (Karras et al., 2024, arXiv:2312.02696, learn one that does so); the bound keeps nearly clean pictures from outweighing the
+    rest (Hang et al., 2023, arXiv:2303.09556). One caption in ten is emptied, for classifier-free guidance and for pictures
+    without a prompt.
 
     Args:
         text_encoder: `tfgen.text.TransformerTextEncoder`, trained together with the U-Net.
@@ -46,7 +49,7 @@ class TextToImageDiffusion(ImageModel):
 
     def __init__(
         self, text_encoder, image_size=32, image_channels=3, *, patch_size=2, channels=(64, 128), num_blocks=1, num_heads=4,
-        schedule="flow", parameterisation="x0", max_loss_weight=5.0, time_shift=1.0, caption_dropout=0.1, ema_half_life=10_000,
+        schedule="flow", parameterisation="x0", max_loss_weight=30.0, time_shift=1.0, caption_dropout=0.1, ema_half_life=10_000,
         steps=50, guidance_scale=2.5, sampler="ddim", **kwargs,
     ):  # fmt: skip
         super().__init__(image_size, image_channels, text_encoder, ema_half_life, ("loss", "x0_error"), **kwargs)
@@ -55,6 +58,7 @@ class TextToImageDiffusion(ImageModel):
         self.schedule, self.parameterisation = schedule, parameterisation
         self.max_loss_weight, self.time_shift, self.caption_dropout = max_loss_weight, time_shift, caption_dropout
         self.steps, self.guidance_scale, self.sampler = steps, guidance_scale, sampler
+        self.sampling_settings(None, None, None, None)  # refuses unusable ones before the training, not after it
         self.unet = unet(
             image_size, image_channels, text_encoder.tokenizer.caption_length, text_encoder.width,
             patch_size=patch_size, channels=self.channels, num_blocks=num_blocks, num_heads=num_heads,
@@ -95,7 +99,7 @@ class TextToImageDiffusion(ImageModel):
         error = tf.reduce_mean((x0_estimate - x0) ** 2, axis=[1, 2, 3])
         # A prediction of eps says little of x0 where there is little signal: the loss on eps itself has the weight SNR.
         signal = alpha**2 if self.parameterisation == "eps" else 1.0
-        weight = tf.minimum(tf.reshape(signal / tf.maximum(sigma**2, 1e-6), [-1]), self.max_loss_weight)
+        weight = tf.minimum(tf.reshape(signal / tf.maximum(sigma**4, 1e-6), [-1]), self.max_loss_weight)
         return tf.reduce_mean(weight * error), tf.reduce_mean(error)
 
     def train_step(self, batch):
@@ -119,7 +123,7 @@ class TextToImageDiffusion(ImageModel):
         steps = self.steps if steps is None else steps
         guidance_scale = self.guidance_scale if guidance_scale is None else guidance_scale
         sampler = sampler or self.sampler
-        if not isinstance(steps, int) or not 1 <= steps <= MAX_STEPS:
+        if not isinstance(steps, int | np.integer) or not 1 <= steps <= MAX_STEPS:
             raise ValueError(f"steps is {steps!r}; give a whole number from 1 to {MAX_STEPS}")
         if not 0 <= guidance_scale <= 100:
             raise ValueError(f"guidance_scale is {guidance_scale!r}; give a number from 0 to 100, 1 being no guidance")
