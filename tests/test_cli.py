@@ -120,6 +120,8 @@ def test_odd_prompts_still_give_a_picture(prompt, models, tmp_path, call):
         (["train", "vae", "--data", "no_such_set", "--out", "run"], "no_such_set"),
         (["train", "vae", "--data", "mnist:9.9.9", "--out", "run"], "mnist:9.9.9"),
         (["train", "judge", "--data", "mnist", "--out", "run"], "attributes of shapes"),
+        (["train", "vae", "--epochs", "2", "--minutes", "1", "--out", "run"], "give one of them"),
+        (["train", "vae", "--resume", "--out", "run"], "no run in run"),
         (["train", "painter", "--out", "run"], "painter"),
         (["train", "vae", "--config", "missing.toml", "--out", "run"], "missing.toml"),
         (["evaluate", "blind"], "takes no prompts"),
@@ -177,8 +179,8 @@ def test_train_export_and_info(models, tmp_path, call, monkeypatch):
     assert "trained" in output
     code, _, error = call("train", "vae", "--out", tmp_path / "run", "--resume")
     assert (code, "trains a dcgan" in error) == (2, True)
-    code, _, error = call("train", "dcgan", "--out", tmp_path / "run", "--resume", "--seed", 4)
-    assert (code, "leave out a different seed" in error) == (2, True)
+    code, _, error = call("train", "dcgan", "--out", tmp_path / "run", "--resume", "--seed", 4, "--epochs", 2)
+    assert (code, "leave out a different seed, epochs" in error) == (2, True)
     code, output, _ = call("generate", "--model", tmp_path / "run", "-o", tmp_path / "p.png")
     assert (code, (tmp_path / "p.png").exists()) == (0, True)
     code, output, _ = call("export", tmp_path / "run", tmp_path / "served")

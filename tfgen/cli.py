@@ -66,17 +66,15 @@ def generate(
     from tfgen import plotting
 
     image_model = _load_image_model(model)
-    if image_model.text_encoder is not None:
-        if not prompts:
-            raise ValueError(
-                'no prompt; say what to draw, such as "a large red circle on a blue background", or "" for anything'
-            )
-        _report_unknown(image_model.text_encoder.tokenizer, [*prompts, negative or ""])
+    if image_model.text_encoder is not None and not prompts:
+        raise ValueError('no prompt; say what to draw, such as "a large red circle on a blue background", or "" for anything')
     several = num_images * len(prompts or [""]) > 1
     images = image_model.generate(
         prompts or None, num_images=num_images, seed=seed, steps=steps, guidance_scale=guidance, negative_prompts=negative,
         verbose=int(several),
     )  # fmt: skip
+    if image_model.text_encoder is not None:
+        _report_unknown(image_model.text_encoder.tokenizer, [*prompts, negative or ""])
     if not several:
         plotting.save_png(images[0], output)
     else:
@@ -123,18 +121,23 @@ def train(
 ):
     """Train a model; an interrupted run goes on with --resume."""
     _check_writable(out / "model.keras")
+    if epochs and minutes:
+        raise ValueError("--epochs and --minutes both say how long; give one of them")
     from tfgen import training
 
-    file = out / "settings.toml" if resume else config
-    settings = training.read_settings(file) if file else training.Settings(family=family.value)
+    if resume:
+        settings = training.settings_of_run(out)
+    else:
+        settings = training.read_settings(config) if config else training.Settings(family=family.value)
     if settings.family != family:
-        raise ValueError(f"{file} trains a {settings.family}; type `tfgen train {settings.family} …`")
+        raise ValueError(f"{out if resume else config} trains a {settings.family}; type `tfgen train {settings.family} …`")
     given = {"data": data, "language": language, "image_size": image_size, "batch_size": batch_size, "seed": seed}
     changes = {name: value for name, value in given.items() if value not in (None, getattr(settings, name))}
     if resume:
+        changes |= {name: value for name, value in (("epochs", epochs), ("minutes", minutes), ("config", config)) if value}
         if changes:
-            raise ValueError(f"--resume goes on with the settings in {file}; leave out a different {', '.join(changes)}")
-        typer.echo(f"going on with the settings in {file}, to step {settings.steps:,}")
+            raise ValueError(f"--resume goes on with the settings of {out}; leave out a different {', '.join(changes)}")
+        typer.echo(f"going on with the settings of {out}, to step {settings.steps:,}")
     else:
         if "data" in changes:
             changes["options"] = {}  # they are the other source's
@@ -187,7 +190,8 @@ def info(model: Annotated[str | None, typer.Argument(help="A model, to see its c
     from tfgen.models.registry import find_model, shipped_models
 
     if model:
-        card = find_model(model) / "README.md"
+        found = find_model(model)
+        card = (found if found.is_dir() else found.parent) / "README.md"
         typer.echo(card.read_text("utf-8") if card.exists() else f"{model} has no card")
         return
     import keras

@@ -28,6 +28,7 @@ FAMILIES = {"dcgan": DCGAN, "vae": VAE, "diffusion": TextToImageDiffusion}
 _LEARNING_RATES = {"dcgan": 2e-4, "vae": 1e-3, "diffusion": 4e-3, "judge": 2e-3}
 _TEXT_LEARNING_RATE = 2e-4
 _MATCHING_BATCH, _MATCHING_STEPS, _MATCHING_PART = 128, 2500, 1 / 6
+_LEAST_STEPS_BETWEEN_SAMPLES = 500
 _DEFAULT_SIZES = {"mnist": 28, "fashion_mnist": 28, "shapes": 32}
 
 
@@ -44,8 +45,8 @@ class Settings:
             sequence_length); empty for a model without text.
         model: arguments of the family's class.
         batch_size, steps, steps_per_epoch: of training; steps is the sum over all epochs.
-        learning_rate: falls to zero along a cosine for diffusion, VAE and judge; constant for a GAN. 0 is the family's usual.
-        text_learning_rate: of the text encoder of a diffusion model; 0 is the usual.
+        learning_rate: falls to zero along a cosine for diffusion, VAE and judge; constant for a GAN. 0 becomes the usual one.
+        text_learning_rate: of the text encoder of a diffusion model; 0 becomes the usual one.
         seed: of weights and data order.
     """
 
@@ -74,6 +75,9 @@ class Settings:
                 raise ValueError(f"{item.name} is {value!r}; give a value of type {item.type.__name__}")
             if isinstance(value, int | float) and value < 0:
                 raise ValueError(f"{item.name} is {value!r}; give a number that is not negative")
+        self.learning_rate = self.learning_rate or _LEARNING_RATES[self.family]
+        if self.family == "diffusion":
+            self.text_learning_rate = self.text_learning_rate or _TEXT_LEARNING_RATE
         if not self.batch_size:
             raise ValueError("batch_size is 0; give at least 1")
         if self.family == "judge" and self.data != "shapes":
@@ -107,6 +111,14 @@ def read_settings(file):
     return Settings(**values)
 
 
+def settings_of_run(folder):
+    """`Settings` of the run that `train` began in a folder."""
+    file = Path(folder) / "settings.toml"
+    if not file.exists():
+        raise ValueError(f"there is no run in {folder}; leave out --resume to begin one")
+    return read_settings(file)
+
+
 def train(settings, folder, *, epochs=None, minutes=None, resume=False, verbose="auto"):
     """Train a model, epoch by epoch, and write its folder.
 
@@ -131,7 +143,7 @@ def train(settings, folder, *, epochs=None, minutes=None, resume=False, verbose=
     folder = Path(folder)
     checkpoint = folder / "checkpoint.keras"
     if resume:
-        settings = read_settings(folder / "settings.toml")
+        settings = settings_of_run(folder)
         if not checkpoint.exists() and (folder / "model.keras").exists():
             raise ValueError(f"the run in {folder} is complete; nothing is left to resume")
     elif folder.exists() and any(folder.iterdir()):
@@ -183,7 +195,10 @@ def build(settings, source):
         corpus = captions.vocabulary_corpus() if settings.data == "shapes" else source.map(lambda example: example["caption"])
         tokenizer = text.build_tokenizer(corpus, **tokenizer_settings)
         arguments["text_encoder"] = text.TransformerTextEncoder(tokenizer, **encoder_settings)
-    return FAMILIES[settings.family](**arguments)
+    try:
+        return FAMILIES[settings.family](**arguments)
+    except TypeError as error:
+        raise ValueError(f"[model] settings make no {settings.family}: {error}") from None
 
 
 def _with_image_size(settings):
@@ -202,6 +217,7 @@ def _with_steps(settings, source, epochs, minutes):
     steps, per_epoch = settings.steps, settings.steps_per_epoch or one_pass
     if not steps and minutes:
         steps = max(20, int(_steps_in(60 * minutes, settings, source)))
+        per_epoch = max(per_epoch, _LEAST_STEPS_BETWEEN_SAMPLES)  # a small set would else spend the minutes on samples
     steps = steps or per_epoch * (epochs or 10)
     num_epochs = max(4 if minutes else 1, round(steps / per_epoch))  # four looks at the samples
     return dataclasses.replace(settings, steps=steps // num_epochs * num_epochs, steps_per_epoch=steps // num_epochs)
@@ -244,7 +260,7 @@ def _caption_matching(model, settings, source, steps):
 
 def compile_for(model, settings):
     """Give a model the optimizers of its family, for so many steps as `Settings` say."""
-    rate = settings.learning_rate or _LEARNING_RATES[settings.family]
+    rate = settings.learning_rate
     decay = keras.optimizers.schedules.CosineDecay(rate, settings.steps)
     if settings.family == "judge":
         model.compile(keras.optimizers.Adam(decay), loss=judge_losses())
@@ -254,7 +270,7 @@ def compile_for(model, settings):
         adam = {"learning_rate": rate, "beta_1": 0.5}
         model.compile(keras.optimizers.Adam(**adam), discriminator_optimizer=keras.optimizers.Adam(**adam))
     else:
-        text_rate = _warmed_up(settings.text_learning_rate or _TEXT_LEARNING_RATE, settings.steps)
+        text_rate = _warmed_up(settings.text_learning_rate, settings.steps)
         model.compile(
             _muon(rate, settings.steps, exclude_layers=("^stem", "^position", "^output")),
             text_optimizer=keras.optimizers.AdamW(text_rate, weight_decay=0.01, global_clipnorm=1.0),
@@ -308,7 +324,7 @@ A {settings.family} model made by tfgen {tfgen.__version__}.
 | --- | --- |
 | data | `{settings.data}`, split {settings.split}, {settings.image_size}x{settings.image_size}{captioned} |
 | settings | `settings.toml` beside this file |
-| trained again by | `tfgen train {settings.family} --config settings.toml --out DIR` |
+| trained again by | `tfgen train {settings.family} --config settings.toml --out DIR`, in this folder |
 | training time | {seconds / 60:.1f} minutes on {devices} |
 | steps | {settings.steps:,} of {settings.batch_size} pictures |
 | parameters | {shipped.count_params():,} |

@@ -162,7 +162,7 @@ def sample_scenes(num_scenes, seed, split="train", image_size=32, num_objects=(1
 def _check_options(split, num_objects, textures):
     if split not in _SPLITS:
         raise ValueError(f"unknown split {split!r} of shapes; choose from train, test, unseen")
-    if not set(num_objects) <= {1, 2, 3} or not num_objects:
+    if not isinstance(num_objects, tuple | list) or not num_objects or not set(num_objects) <= {1, 2, 3}:
         raise ValueError(f"num_objects is {num_objects!r}; give numbers from 1 to {MAX_OBJECTS}, such as (1, 2)")
     if not set(textures) <= set(TEXTURES) or not textures:
         raise ValueError(f"unknown textures {textures!r}; choose from {', '.join(TEXTURES)}")

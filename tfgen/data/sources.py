@@ -62,6 +62,8 @@ def shapes_examples(
     """
     if not 16 <= image_size <= 128:
         raise ValueError(f"image_size is {image_size}; shapes are rendered at any size from 16 to 128")
+    if num_scenes < 1:
+        raise ValueError(f"num_scenes is {num_scenes}; give at least 1")
     scenes = shapes.sample_scenes(num_scenes, seed, split, image_size, num_objects, textures)
     texts, _ = captions.describe(scenes, language, seed)
     # Drawn in the graph: a Python function in the pipeline can lock up when an endless iterator is deleted.

@@ -160,7 +160,7 @@ class ImageModel(keras.Model):
         """
         settings = self.sampling_settings(steps, guidance_scale, sampler, negative_prompts)
         prompts, negative_prompts = self._check_prompts(prompts, negative_prompts)
-        if not isinstance(num_images, int) or num_images < 1:
+        if not isinstance(num_images, int | np.integer) or num_images < 1:
             raise ValueError(f"num_images is {num_images!r}; give a whole number from 1")
         total = num_images * len(prompts)
         try:
@@ -169,7 +169,8 @@ class ImageModel(keras.Model):
             raise ValueError("a seed is beyond 64 bits; give whole numbers from -2**63 to 2**63 - 1") from None
         if seeds.shape != (total,):
             raise ValueError(f"{seeds.size} seeds for {total} pictures; give one int, or one for each picture")
-        prompts, negative_prompts = np.repeat(prompts, num_images), np.repeat(negative_prompts, num_images)
+        prompts = [prompt for prompt in prompts for _ in range(num_images)]
+        negative_prompts = [prompt for prompt in negative_prompts for _ in range(num_images)]
         progress = keras.utils.Progbar(total, verbose=verbose, unit_name="picture")
         images = []
         for start in range(0, total, MAX_BATCH):
