@@ -6,7 +6,7 @@ BIN := .venv/bin
 venv: .venv/installed
 
 .venv/installed: requirements.txt pyproject.toml
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --requirement requirements.txt --editable .
 	touch $@
 

@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import re
 import statistics
 import sys
 from importlib.metadata import version
@@ -23,8 +24,9 @@ def summary(measurements):
 
 def write(name, figures):
     """Write RESULTS/NAME.json and print it."""
-    names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    cpu = names[0].split(":")[1].strip() if names else platform.processor()
+    cpuinfo = Path("/proc/cpuinfo")
+    names = re.findall(r"model name\s*: (.*)", cpuinfo.read_text()) if cpuinfo.exists() else []
+    cpu = names[0] if names else platform.processor()
     report = {
         "command": "python " + " ".join(sys.argv),
         "machine": {"cpu": cpu, "cores": os.cpu_count(), "system": platform.platform()},

@@ -24,7 +24,7 @@ def export(model, folder):
         serving_default: `prompt` string and `seed` int64 (`seed` alone without text) to `image_bytes` string, PNG.
         images: the same inputs to `images` uint8 [B, H, W, C].
         generate_STEPS, of a diffusion model: `prompt`, `negative_prompt`, `seed`, `guidance_scale` float32 to `image_bytes`.
-        encode, of a VAE without text: `image_bytes`, any format and size, to `latents` float32 [B, L].
+        encode, of a VAE without text: `image_bytes`, a PNG, JPEG or BMP of any size, to `latents` float32 [B, L].
         decode, of a VAE without text: `latents` to `image_bytes`.
 
     Args:

@@ -67,7 +67,8 @@ class DCGAN(ImageModel):
         gradient_penalty: weight of the penalty of "wasserstein".
         ema_half_life: see `ImageModel`; `generate` uses the averaged generator.
 
-    Metrics: `generator_loss`, `discriminator_loss`, and `discriminator_accuracy`, which is 0.5 when it is deceived.
+    Metrics: `generator_loss`, `discriminator_loss`, and `discriminator_accuracy`, which is 0.5 when it is deceived
+    (of "wasserstein", whose critic knows no threshold, it says nothing).
     """
 
     settings = (
