@@ -30,6 +30,8 @@ _EN = {
     "texture": (("",), ("striped",), ("dotted",)),
     # Each relation as said from the first object to the second, then from the second to the first.
     "relation": ((("above", "over"), ("below", "under")), (("left of", "to the left of"), ("right of", "to the right of"))),
+    # Where a relation puts the first object and the second.
+    "sides": (("at the top", "at the bottom"), ("on the left", "on the right")),
 }  # fmt: skip
 _ZH = {
     "shape": (
@@ -48,6 +50,7 @@ _ZH = {
     ),
     "texture": (("",), ("条纹",), ("圆点",)),
     "relation": ((("上方", "上面"), ("下方", "下面")), (("左边", "左侧"), ("右边", "右侧"))),
+    "sides": (("上面", "下面"), ("左边", "右边")),
 }  # fmt: skip
 _WORDS = {"en": _EN, "zh": _ZH}
 
@@ -83,7 +86,7 @@ def describe(scenes, language, seed):
     """Say what a scene shows, in a phrasing drawn at random.
 
     Size and background are left out of one caption in eight each, a single object's place of one in two; two objects
-    are told by their relation and three by their places.
+    are told by their relation ("above", or one at the top and one at the bottom) and three by their places.
 
     Args:
         scenes: `tfgen.data.shapes.Scenes`.
@@ -122,8 +125,14 @@ def _describe_one(row, language, draw):
             row[place] = -1
         turned = draw() < 0.5
         first, second = phrases[::-1] if turned else phrases
-        word = _pick(words["relation"][relation][turned], draw)
-        scene = f"{first} {word} {second}" if language == "en" else f"{first}在{second}{'的' if draw() < 0.5 else ''}{word}"
+        if draw() < 0.5:
+            # "A above B" and "B below A" are equally frequent, so no one word of them tells where A is; here a word does,
+            # and a model learns which attributes belong together from such captions first.
+            here, there = words["sides"][relation][::-1] if turned else words["sides"][relation]
+            scene = f"{first} {here} and {second} {there}" if language == "en" else f"{here}是{first}，{there}是{second}"
+        else:
+            word = _pick(words["relation"][relation][turned], draw)
+            scene = f"{first} {word} {second}" if language == "en" else f"{first}在{second}{'的' if draw() < 0.5 else ''}{word}"
     elif num_objects == 3:
         scene = _join(
             [_placed(phrase, row[place], language, draw) for phrase, place in zip(phrases, places, strict=True)], language
