@@ -53,6 +53,16 @@ def test_the_gradient_penalty_is_zero_for_a_unit_slope(make_model):
     assert float(model._gradient_penalty(pictures[0], pictures[1], {}, tf.ones([4]), training=True)) < 1e-6
 
 
+def test_the_averaged_model_keeps_its_discriminator(make_model, batches):
+    model = make_model("dcgan", with_text=False)
+    model.fit(batches, steps_per_epoch=2, shuffle=False, verbose=0)
+    averaged = model.averaged_model()
+    averaged.compile()
+    held = tf.data.Dataset.from_tensors(next(iter(batches)))
+    expected = model.evaluate(held, verbose=0, return_dict=True)
+    assert averaged.evaluate(held, verbose=0, return_dict=True) == pytest.approx(expected, rel=1e-4)
+
+
 def test_spectral_normalization_bounds_every_layer_of_the_discriminator(make_model, batches):
     model = make_model("dcgan", with_text=False, spectral_normalization=True)
     model.fit(batches, steps_per_epoch=2, shuffle=False, verbose=0)

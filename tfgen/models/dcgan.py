@@ -108,6 +108,12 @@ class DCGAN(ImageModel):
             "discriminator_optimizer": self.discriminator.trainable_variables + text_variables,
         }
 
+    def averaged_model(self):
+        """As of every family, with the discriminator, which has no average, as it was trained."""
+        model = super().averaged_model()
+        model.discriminator.set_weights(self.discriminator.get_weights())
+        return model
+
     def draw_noise(self, num_images, seed):
         """Random numbers of one training step: latents of the discriminator's and of the generator's pictures
         [B, latent_size], and where between real and generated the gradient penalty looks, `mix` [B]."""
