@@ -126,8 +126,7 @@ def _describe_one(row, language, draw):
         turned = draw() < 0.5
         first, second = phrases[::-1] if turned else phrases
         if draw() < 0.5:
-            # "A above B" and "B below A" are equally frequent, so no one word of them tells where A is; here a word does,
-            # and a model learns which attributes belong together from such captions first.
+            # "A above B" and "B below A" are equally frequent, so no one word of them tells where A is; here a word does.
             here, there = words["sides"][relation][::-1] if turned else words["sides"][relation]
             scene = f"{first} {here} and {second} {there}" if language == "en" else f"{here}是{first}，{there}是{second}"
         else:
