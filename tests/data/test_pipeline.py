@@ -34,6 +34,13 @@ def test_training_batches_hold_numbers_only_and_never_end():
     assert seen[:10] != seen[10:20]
 
 
+def test_pictures_are_resized_before_they_are_kept():
+    batches = data.prepare(dataset_of(6, size=12), batch_size=3, image_size=8)
+    pictures = np.concatenate([batch["image"] for batch in batches.as_numpy_iterator()])
+    assert pictures.shape == (6, 8, 8, 1)
+    assert np.allclose(pictures[:, 3, 3, 0], np.arange(6) / 127.5 - 1, atol=1e-6)
+
+
 def test_a_set_smaller_than_a_batch_is_repeated():
     assert sorted(labels(data.prepare(dataset_of(3), batch_size=6, training=True), 1)[0]) == [0, 0, 1, 1, 2, 2]
 

@@ -7,8 +7,6 @@ import tensorflow_datasets as tfds
 import tfgen.data
 from tfgen.data import captions
 
-_FRAMES = tuple(captions.ATTRIBUTE_FRAMES.values())
-
 
 def arrays(dataset):
     """All examples as one dict of arrays."""
@@ -90,13 +88,17 @@ def test_celeb_a_says_the_attributes_that_hold(mocked, language):
         raw = arrays(tfds.load("celeb_a", split="test"))
     assert set(examples) == {"image", "caption"}
     assert examples["image"].shape == (20, 32, 32, 3)
-    frames = set()
+    spoken = set()
     for index, caption in enumerate(examples["caption"]):
-        held = [name.replace("_", " ").lower() for name, values in raw["attributes"].items() if values[index]]
-        frame, _, said = caption.decode().partition(": ")
-        assert set(said.split(", ")) == set(held)
-        frames.add(frame)
-    assert frames == (set(_FRAMES) if language == "both" else {captions.ATTRIBUTE_FRAMES[language]})
+        names = [name for name, values in raw["attributes"].items() if values[index]]
+        chosen = "zh" if caption.decode().startswith("一张图片") else "en"
+        frame, colon, comma = captions.ATTRIBUTE_FRAMES[chosen]
+        said = caption.decode().removeprefix(frame + colon).split(comma)
+        assert set(said) <= set(captions.attribute_words("celeb_a", names, chosen))
+        assert len(said) == min(len(names), 6)
+        assert (chosen == "zh") == (not any(word.isascii() for word in said))
+        spoken.add(chosen)
+    assert spoken == ({"en", "zh"} if language == "both" else {language})
 
 
 @pytest.mark.parametrize(

@@ -239,8 +239,30 @@ def class_captions(dataset_name, class_names, language):
     ]  # fmt: skip
 
 
-ATTRIBUTE_FRAMES = {"en": "a picture", "zh": "一张图片"}
-"""How the caption of a picture with yes/no attributes begins; those that hold follow: "a picture: smiling, young"."""
+ATTRIBUTE_FRAMES = {"en": ("a picture", ": ", ", "), "zh": ("一张图片", "：", "，")}
+"""The caption of a picture with yes/no attributes begins so; some of those that hold follow: "a picture: smiling, young"."""
+_ATTRIBUTE_NAMES = {
+    "celeb_a": {
+        "zh": {
+            "5_o_Clock_Shadow": "胡茬", "Arched_Eyebrows": "弯眉毛", "Attractive": "有魅力", "Bags_Under_Eyes": "有眼袋",
+            "Bald": "秃头", "Bangs": "刘海", "Big_Lips": "厚嘴唇", "Big_Nose": "大鼻子", "Black_Hair": "黑发",
+            "Blond_Hair": "金发", "Blurry": "模糊", "Brown_Hair": "棕发", "Bushy_Eyebrows": "浓眉毛", "Chubby": "微胖",
+            "Double_Chin": "双下巴", "Eyeglasses": "戴眼镜", "Goatee": "山羊胡", "Gray_Hair": "灰发", "Heavy_Makeup": "浓妆",
+            "High_Cheekbones": "高颧骨", "Male": "男性", "Mouth_Slightly_Open": "嘴微张", "Mustache": "八字胡",
+            "Narrow_Eyes": "眯眯眼", "No_Beard": "没有胡子", "Oval_Face": "鹅蛋脸", "Pale_Skin": "皮肤白皙",
+            "Pointy_Nose": "尖鼻子", "Receding_Hairline": "发际线高", "Rosy_Cheeks": "脸颊红润", "Sideburns": "鬓角",
+            "Smiling": "微笑", "Straight_Hair": "直发", "Wavy_Hair": "卷发", "Wearing_Earrings": "戴耳环",
+            "Wearing_Hat": "戴帽子", "Wearing_Lipstick": "涂口红", "Wearing_Necklace": "戴项链", "Wearing_Necktie": "打领带",
+            "Young": "年轻",
+        },
+    },
+}  # fmt: skip
+
+
+def attribute_words(dataset_name, names, language):
+    """The words of a data set's yes/no attributes; those of CelebA are known in Chinese, others stay English."""
+    known = _ATTRIBUTE_NAMES.get(dataset_name, {}).get(language, {})
+    return [known.get(name, name.replace("_", " ").lower()) for name in names]
 
 
 def vocabulary_corpus(seed=0):

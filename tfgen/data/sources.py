@@ -9,6 +9,7 @@ from tfgen.data import captions, folder, shapes
 from tfgen.data.pipeline import resize
 
 _BLOCK = 250  # scenes rendered at once
+_MOST_ATTRIBUTES = 6  # said of a picture; all those of a face make no caption that anybody would type
 _SOURCES = "give 'shapes', 'folder:PATH', or an image data set of TFDS such as 'mnist', 'fashion_mnist', 'cifar10', 'celeb_a'"
 
 
@@ -62,8 +63,8 @@ def shapes_examples(
     """
     if not 16 <= image_size <= 128:
         raise ValueError(f"image_size is {image_size}; shapes are rendered at any size from 16 to 128")
-    if num_scenes < 1:
-        raise ValueError(f"num_scenes is {num_scenes}; give at least 1")
+    if not isinstance(num_scenes, int) or num_scenes < 1:
+        raise ValueError(f"num_scenes is {num_scenes!r}; give a whole number from 1")
     scenes = shapes.sample_scenes(num_scenes, seed, split, image_size, num_objects, textures)
     texts, _ = captions.describe(scenes, language, seed)
     # Drawn in the graph: a Python function in the pipeline can lock up when an endless iterator is deleted.
@@ -129,18 +130,20 @@ def _tfds_examples(name, split, image_size, language, data_dir=None):
         texts = [captions.class_captions(builder.name, label.names, language) for language in languages]
         texts = [sum(of_class, ()) for of_class in zip(*texts, strict=True)]  # [classes, captions of a class]
     else:
-        texts = [captions.ATTRIBUTE_FRAMES[language] for language in languages]
-        words = [attribute.replace("_", " ").lower() for attribute in attributes]
+        frames = [captions.ATTRIBUTE_FRAMES[language] for language in languages]
+        words = [captions.attribute_words(builder.name, attributes, language) for language in languages]
 
     def caption(index, example):
         # By the index, so that a picture keeps its caption from epoch to epoch.
-        choices = tf.gather(texts, example["label"]) if has_classes else tf.constant(texts)
-        drawn = tf.random.stateless_uniform([], [index, 0], maxval=tf.size(choices), dtype=tf.int32)
         if has_classes:
-            return choices[drawn]
-        held = tf.boolean_mask(words, [example["attributes"][attribute] for attribute in attributes])
-        held = tf.strings.reduce_join(held, separator=", ")
-        return tf.where(held == "", choices[drawn], tf.strings.join([choices[drawn], held], ": "))
+            choices = tf.gather(texts, example["label"])
+            return choices[tf.random.stateless_uniform([], [index, 0], maxval=tf.size(choices), dtype=tf.int32)]
+        drawn = tf.random.stateless_uniform([], [index, 0], maxval=len(languages), dtype=tf.int32)
+        beginning, colon, comma = tf.unstack(tf.gather(frames, drawn))
+        held = tf.boolean_mask(tf.gather(words, drawn), [example["attributes"][attribute] for attribute in attributes])
+        said = tf.random.experimental.stateless_shuffle(held, [index, 1])[:_MOST_ATTRIBUTES]
+        said = tf.strings.regex_replace(tf.strings.reduce_join(said, separator="\n"), "\n", comma)
+        return tf.where(said == "", beginning, tf.strings.join([beginning, colon, said]))
 
     def to_numbers(index, example):
         image = tf.image.convert_image_dtype(example["image"], tf.float32) * 2 - 1
@@ -161,7 +164,13 @@ def _tfds_prepare(tfds, builder, root):
     try:
         builder.download_and_prepare()
     # An AssertionError says that files must be fetched by hand.
-    except (OSError, AssertionError, tfds.download.DownloadError, download_manager.NonMatchingChecksumError) as error:
+    except (
+        OSError,
+        AssertionError,
+        tf.errors.OpError,
+        tfds.download.DownloadError,
+        download_manager.NonMatchingChecksumError,
+    ) as error:
         reason = textwrap.shorten(str(error), 160, placeholder=" ...")
         raise ValueError(
             f"TFDS cannot prepare {builder.name!r} in {root} ({type(error).__name__}: {reason}); with no "

@@ -11,7 +11,7 @@ import tensorflow as tf
 _RESERVED = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 _CHINESE = r"\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 # A Chinese character; a word of any other script; or a symbol that is neither ASCII nor punctuation, such as an emoji.
-_WORD = re.compile(rf"[{_CHINESE}]|[^\W_{_CHINESE}]+|[^\w\s\u0000-\u007f\u2000-\u206f\u3000-\u303f\uff00-\uffef]")
+_WORD = re.compile(rf"[{_CHINESE}]|[^\W_{_CHINESE}]+|[^\w\s\u0000-\u009f\u2000-\u206f\u3000-\u303f\uff00-\uffef]")
 
 
 @keras.saving.register_keras_serializable("tfgen")
@@ -92,4 +92,6 @@ def build_tokenizer(captions, vocabulary_size=4000, sequence_length=32):
         lowercase=True, strip_accents=True, split_on_cjk=True, reserved_tokens=list(_RESERVED),
     )  # fmt: skip
     words = {word for caption in set(captions) for word in _words(caption)}
-    return CaptionTokenizer(vocabulary, sequence_length, sorted(words))
+    # The learner drops all words with a character that is not among the 1,000 most frequent.
+    dropped = sorted({character for word in words for character in word} - set(vocabulary))[: vocabulary_size // 2]
+    return CaptionTokenizer(vocabulary[: vocabulary_size - len(dropped)] + dropped, sequence_length, sorted(words))
