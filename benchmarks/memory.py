@@ -34,7 +34,7 @@ def peak_gib(*command):
     process = subprocess.Popen([sys.executable, "-c", *map(str, command)], stderr=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     assert status == 0, f"failed: {command[1:]}"
-    return usage.ru_maxrss / 2**20
+    return usage.ru_maxrss / (2**30 if sys.platform == "darwin" else 2**20)  # bytes on macOS, else KiB
 
 
 figures = {}

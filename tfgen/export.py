@@ -24,8 +24,8 @@ def export(model, folder):
         serving_default: `prompt` string and `seed` int64 (`seed` alone without text) to `image_bytes` string, PNG.
         images: the same inputs to `images` uint8 [B, H, W, C].
         generate_STEPS, of a diffusion model: `prompt`, `negative_prompt`, `seed`, `guidance_scale` float32 to `image_bytes`.
-        encode, of a VAE without text: `image_bytes`, a PNG, JPEG or BMP of any size, to `latents` float32 [B, L].
-        decode, of a VAE without text: `latents` to `image_bytes`.
+        encode, of a VAE: `image_bytes`, a PNG or JPEG of any size, to `latents` float32 [B, L].
+        decode, of a VAE: `latents` to `image_bytes`. Both take `prompt` besides where there is text.
 
     Args:
         model: a tfgen model; its averaged weights are exported.
@@ -76,20 +76,29 @@ def _signatures(model):
             return _png(draw(seed, prompt, negative_prompt, guidance_scale=guidance_scale))
 
         yield f"generate_{model.steps}", generate, [prompt, negative_prompt, seed, guidance_scale]
-    if isinstance(model, VAE) and model.text_encoder is None:
+    if isinstance(model, VAE):
+        with_text = [] if model.text_encoder is None else [prompt]
 
         def read(image_bytes):
             image = tf.io.decode_image(image_bytes, channels=model.image_channels, expand_animations=False)
             image = resize(tf.cast(image, tf.float32) / 127.5 - 1, model.image_size)
             return tf.ensure_shape(image, model.image_shape)
 
-        def encode(image_bytes):
-            pictures = tf.map_fn(read, image_bytes, fn_output_signature=tf.TensorSpec(model.image_shape, tf.float32))
-            return {"latents": model.averaged_encoder({"image": pictures})["mean"]}
+        def pooled(prompt):
+            if prompt is None:
+                return {}
+            token_ids = model.tokenize(prompt)
+            return {"pooled": model.averaged_text_encoder(token_ids, token_ids != 0)["pooled"]}
 
-        yield "encode", encode, [tf.TensorSpec([None], tf.string, "image_bytes")]
-        latents = tf.TensorSpec([None, model.latent_size], tf.float32, "latents")
-        yield "decode", lambda latents: _png(to_uint8(model.draw(latents, {}))), [latents]
+        def encode(image_bytes, prompt=None):
+            pictures = tf.map_fn(read, image_bytes, fn_output_signature=tf.TensorSpec(model.image_shape, tf.float32))
+            return {"latents": model.averaged_encoder({"image": pictures, **pooled(prompt)})["mean"]}
+
+        def decode(latents, prompt=None):
+            return _png(to_uint8(model.draw(latents, pooled(prompt))))
+
+        yield "encode", encode, [tf.TensorSpec([None], tf.string, "image_bytes"), *with_text]
+        yield "decode", decode, [tf.TensorSpec([None, model.latent_size], tf.float32, "latents"), *with_text]
 
 
 def _png(images):

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfgen.models import TextToImageDiffusion
 from tfgen.models.image_model import MAX_BATCH
 
 FAMILIES = ["dcgan", "vae", "diffusion"]
@@ -219,4 +218,29 @@ def test_diffusion_trains_in_every_parameterisation(schedule, parameterisation, 
     model = make_model("diffusion", schedule=schedule, parameterisation=parameterisation)
     losses = [fit(model, batches, 8)["loss"][0] for _ in range(2)]
     assert losses[1] < losses[0]
-    assert isinstance(model, TextToImageDiffusion)
+
+
+def test_held_out_figures_are_means_over_pictures_not_over_batches(make_model, batches):
+    model = make_model("diffusion", time_shift=1e-6, caption_dropout=0)  # nearly no noise, so that a picture's place is nothing
+    pictures = tf.data.Dataset.from_tensor_slices({name: value[:5] for name, value in next(iter(batches)).items()})
+
+    def error(dataset):
+        return model.evaluate(dataset, verbose=0, return_dict=True)["x0_error"]
+
+    each = [error(pictures.skip(index).take(1).batch(1)) for index in range(5)]
+    assert np.isclose(error(pictures.batch(4)), np.mean(each), rtol=1e-4)
+    assert not np.isclose(np.mean([np.mean(each[:4]), each[4]]), np.mean(each), rtol=1e-3)
+
+
+def test_xla_holds_or_is_refused():
+    script = (
+        "import tensorflow as tf\n"
+        "from tfgen.models import VAE\n"
+        "tf.config.experimental.enable_op_determinism()\n"
+        "model = VAE(16, 1, width=4)\n"
+        "model.compile()\n"
+        "assert not model.jit_compile\n"
+        "model.compile(jit_compile=True)\n"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert 'give jit_compile="auto" or False' in result.stderr

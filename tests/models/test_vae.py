@@ -94,3 +94,18 @@ def test_unusable_input_is_refused():
         model.encode(np.zeros((2, 32, 32, 1), np.uint8))
     with pytest.raises(ValueError, match="choose from bernoulli, gaussian"):
         VAE(28, 1, likelihood="poisson")
+    with pytest.raises(ValueError, match="deviation is 0; give a number of at least 1e-06"):
+        VAE(28, 1, deviation=0)
+    with pytest.raises(ValueError, match="trained without text"):
+        model.encode(np.zeros((2, 28, 28, 1), np.uint8), "three")
+
+
+def test_prompts_steer_what_is_encoded_and_decoded(make_model):
+    model = make_model("vae")
+    pictures = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3)).astype(np.uint8)
+    latents = model.encode(pictures, "a red circle")
+    assert np.allclose(latents, model.encode(pictures, ["a red circle"] * 3))
+    assert not np.allclose(latents, model.encode(pictures, "a blue star"))
+    assert not np.array_equal(model.decode(latents, "a red circle"), model.decode(latents, "a blue star"))
+    with pytest.raises(ValueError, match="2 prompts for 3 pictures"):
+        model.decode(latents, ["a", "b"])

@@ -5,6 +5,8 @@ With x = alpha x0 + sigma eps, eliminating eps gives
     x0 = (sigma * prediction - b x) / (sigma a - alpha b).
 """
 
+from tfgen.diffusion import schedules
+
 
 def _coefficients(name, alpha, sigma):
     """(a, b) of the target a x0 + b eps."""
@@ -23,17 +25,12 @@ PARAMETERISATIONS = ("eps", "x0", "v", "flow")
 
 
 def check(parameterisation, schedule):
-    """Refuse what cannot work: where a schedule ends in pure noise, eps says nothing of x0 (Lin et al., 2023,
+    """Refuse what is unknown or cannot work: where a schedule ends in pure noise, eps says nothing of x0 (Lin et al., 2023,
     arXiv:2305.08891, section 3.2)."""
     _coefficients(parameterisation, 1.0, 0.0)
+    schedules.get(schedule)
     if parameterisation == "eps" and schedule == "flow":
         raise ValueError('parameterisation "eps" cannot start from the pure noise of schedule "flow"; use "v", "x0" or "flow"')
-
-
-def target(name, x0, eps, alpha, sigma):
-    """What the network should say."""
-    a, b = _coefficients(name, alpha, sigma)
-    return a * x0 + b * eps
 
 
 def to_x0(name, prediction, x, alpha, sigma):

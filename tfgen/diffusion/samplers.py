@@ -49,7 +49,7 @@ def ddim(denoise, x, times, schedule, noise=None, eta=0.0, callback=None):
             x = alpha_s * x0 + sigma_s * eps
         return x
 
-    return ops.fori_loop(0, len(times) - 1, step, x)
+    return ops.fori_loop(0, times.shape[0] - 1, step, x)
 
 
 def ddpm(denoise, x, times, schedule, noise, callback=None):

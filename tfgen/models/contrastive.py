@@ -7,6 +7,7 @@ which words matter, most of the error is noise. Matching captions with clean pic
 import keras
 import tensorflow as tf
 
+from tfgen.models.image_model import num_replicas
 from tfgen.models.layers import picture_to_features
 
 INVERSE_TEMPERATURE = 14.0  # where CLIP starts; on small pictures it need not be learned
@@ -51,7 +52,8 @@ class CaptionMatcher(keras.Model):
             entropies = [tf.nn.softmax_cross_entropy_with_logits(target, scores) for scores in (logits, tf.transpose(logits))]
             loss = tf.reduce_mean(entropies)
         variables = self.trainable_variables
-        self.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+        gradients = tape.gradient(loss, variables, output_gradients=tf.constant(1 / num_replicas()))
+        self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
         found = tf.gather(same, tf.argmax(logits, axis=-1), axis=1, batch_dims=1)
         loss_tracker, accuracy_tracker = self.trackers
         loss_tracker.update_state(loss)

@@ -124,7 +124,7 @@ class DCGAN(ImageModel):
         }
 
     def train_step(self, batch):
-        return self.track(**self.update(batch, self.step_noise(batch)))
+        return self.track(batch, **self.update(batch, self.step_noise(batch)))
 
     def update(self, batch, noise):
         """One step of each optimizer on a batch and the numbers of `draw_noise`; returns the metrics."""
@@ -176,7 +176,7 @@ class DCGAN(ImageModel):
         fake_logits = self.discriminator({"image": fake, **text})
         loss, accuracy = self._discriminator_loss(batch["image"], fake, text, noise["mix"], training=False)
         generator_loss = tf.reduce_mean(LOSSES[self.adversarial_loss][1](fake_logits))
-        return self.track(generator_loss=generator_loss, discriminator_loss=loss, discriminator_accuracy=accuracy)
+        return self.track(batch, generator_loss=generator_loss, discriminator_loss=loss, discriminator_accuracy=accuracy)
 
     @tf.function
     def _draw(self, latents, token_ids):

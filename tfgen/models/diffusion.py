@@ -9,7 +9,7 @@ import tensorflow as tf
 from tfgen.diffusion import parameterisations, samplers, schedules
 from tfgen.diffusion.guidance import classifier_free
 from tfgen.diffusion.noise import gaussian
-from tfgen.models.image_model import ImageModel
+from tfgen.models.image_model import ImageModel, check_at_least
 from tfgen.models.unet import unet
 
 MAX_STEPS = 1000
@@ -54,6 +54,8 @@ class TextToImageDiffusion(ImageModel):
     ):  # fmt: skip
         super().__init__(image_size, image_channels, text_encoder, ema_half_life, ("loss", "x0_error"), **kwargs)
         parameterisations.check(parameterisation, schedule)
+        check_at_least(0, caption_dropout=caption_dropout)
+        check_at_least(1e-6, max_loss_weight=max_loss_weight, time_shift=time_shift)
         self.patch_size, self.channels, self.num_blocks, self.num_heads = patch_size, tuple(channels), num_blocks, num_heads
         self.schedule, self.parameterisation = schedule, parameterisation
         self.max_loss_weight, self.time_shift, self.caption_dropout = max_loss_weight, time_shift, caption_dropout
@@ -103,7 +105,7 @@ class TextToImageDiffusion(ImageModel):
         return tf.reduce_mean(weight * error), tf.reduce_mean(error)
 
     def train_step(self, batch):
-        return self.track(**self.update(batch, self.step_noise(batch)))
+        return self.track(batch, **self.update(batch, self.step_noise(batch)))
 
     def update(self, batch, noise):
         """One step of each optimizer on a batch and the numbers of `draw_noise`; returns the metrics."""
@@ -117,7 +119,7 @@ class TextToImageDiffusion(ImageModel):
         """The same losses of the averaged weights, with the same noise at every call."""
         noise = self.draw_noise(tf.shape(batch["image"])[0], tf.constant([0, 0]))
         loss, x0_error = self.batch_losses(batch, noise, self.averaged_text_encoder, self.averaged_unet)
-        return self.track(loss=loss, x0_error=x0_error)
+        return self.track(batch, loss=loss, x0_error=x0_error)
 
     def sampling_settings(self, steps, guidance_scale, sampler, negative_prompts):
         steps = self.steps if steps is None else steps
@@ -133,19 +135,15 @@ class TextToImageDiffusion(ImageModel):
 
     def sample(self, seeds, token_ids, negative_token_ids, *, steps, guidance_scale, sampler):
         """Pictures float32 [B, H, W, C] from seeds int64 [B] and token ids [B, T]."""
-        x = gaussian(seeds, self.image_shape)
-        times = samplers.uniform_times(steps)
         scale = tf.convert_to_tensor(guidance_scale, tf.float32)
-        if sampler == "ddim":
-            return self._sample_ddim(x, token_ids, negative_token_ids, times, scale)
-        denoise = self.denoiser(token_ids, negative_token_ids, scale)
-        noise = functools.partial(_step_noise, seeds, self.image_shape)
-        return samplers.ddpm(tf.function(denoise), x, times, schedules.get(self.schedule), noise)
+        return self._sample(seeds, token_ids, negative_token_ids, samplers.uniform_times(steps), scale, sampler)
 
     @tf.function
-    def _sample_ddim(self, x, token_ids, negative_token_ids, times, guidance_scale):
+    def _sample(self, seeds, token_ids, negative_token_ids, times, guidance_scale, sampler):
         denoise = self.denoiser(token_ids, negative_token_ids, guidance_scale)
-        return samplers.ddim(denoise, x, times, schedules.get(self.schedule))
+        noise = functools.partial(_step_noise, seeds, self.image_shape)
+        x = gaussian(seeds, self.image_shape)
+        return samplers.SAMPLERS[sampler](denoise, x, times, schedules.get(self.schedule), noise)
 
     def denoiser(self, token_ids, negative_token_ids, guidance_scale):
         """A function (x, t) -> guided estimate of x0, for prompts [B, T] and what they should not show [B, T]."""

@@ -1,5 +1,7 @@
 """What the three families share: the contract of `generate`, averaged weights, and the choice of XLA."""
 
+import warnings
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -81,13 +83,21 @@ class ImageModel(keras.Model):
     def compile(self, optimizer="adam", jit_compile="auto", **kwargs):
         """As `keras.Model.compile`, with each further optimizer of `optimized_variables` under its name, "adam" by default.
 
-        `jit_compile="auto"` is XLA where it was measured to train faster: on accelerators.
+        `jit_compile="auto"` is XLA on accelerators; on a CPU training was measured to be slower with it.
+
+        Raises:
+            ValueError: `jit_compile=True` where Keras would go on without XLA.
         """
+        self.chosen_jit_compile = jit_compile
         if jit_compile == "auto":
             jit_compile = bool(tf.config.list_physical_devices("GPU") or tf.config.list_physical_devices("TPU"))
         _, *others = self.optimized_variables
         optimizers = {name: keras.optimizers.get(kwargs.pop(name, "adam")) for name in others}
-        super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Model doesn't support `jit_compile=True`")
+            super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
+        if self.chosen_jit_compile is True and not self.jit_compile:
+            raise ValueError('no XLA on this device, or with operation determinism; give jit_compile="auto" or False')
         for name, other in optimizers.items():
             setattr(self, name, other)
         # Keras builds and restores `self.optimizer` alone; built here, the others are saved and restored like it.
@@ -103,7 +113,7 @@ class ImageModel(keras.Model):
         if not self.compiled:
             return {}
         optimizers = {name: keras.optimizers.serialize(getattr(self, name)) for name in self.optimized_variables}
-        return {**optimizers, "jit_compile": self.jit_compile}
+        return {**optimizers, "jit_compile": self.chosen_jit_compile}
 
     def compile_from_config(self, config):
         self.compile(**keras.saving.deserialize_keras_object(config))
@@ -117,10 +127,10 @@ class ImageModel(keras.Model):
     def metrics(self):
         return self.trackers
 
-    def track(self, **values):
-        """Update the running mean of each named value; returns all means."""
+    def track(self, batch, **values):
+        """Update the running mean over pictures of each named value, a batch's mean; returns all means."""
         for tracker in self.trackers:
-            tracker.update_state(values[tracker.name])
+            tracker.update_state(values[tracker.name], sample_weight=tf.shape(batch["image"])[0])
         return {tracker.name: tracker.result() for tracker in self.trackers}
 
     def step_noise(self, batch):
@@ -208,6 +218,13 @@ class ImageModel(keras.Model):
             if value is not None:
                 raise ValueError(f"{type(self).__name__} makes a picture in one pass and has no {name}; leave it out")
         return {}
+
+
+def check_at_least(least, **settings):
+    """Refuse settings under a bound."""
+    for name, value in settings.items():
+        if not value >= least:
+            raise ValueError(f"{name} is {value!r}; give a number of at least {least:g}")
 
 
 def num_replicas():

@@ -12,7 +12,8 @@ class ConvolutionalMuon(keras.optimizers.Muon):
     matrices alone, for convolutions too.
 
     A step moves all directions of a matrix equally far: its momentum U S V^T is replaced by U V^T. A kernel
-    [h, w, C_in, C_out] is the matrix [h w C_in, C_out]. Vectors, and what `exclude_layers` names, take AdamW's step.
+    [h, w, C_in, C_out] is the matrix [h w C_in, C_out]. Vectors, embeddings, kernels of three dimensions (one-dimensional
+    convolutions, the projections of attention), and what `exclude_layers` names, take AdamW's step.
     """
 
     def _should_use_adamw(self, variable):

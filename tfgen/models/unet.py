@@ -11,7 +11,7 @@ from keras import layers
 from tfgen.models.layers import ConditionedBlock, PixelTextAttention, PositionEmbedding, SinusoidalEmbedding
 
 
-def unet(image_size, image_channels, text_length, text_width, *, patch_size=2, channels=(64, 128), num_blocks=2, num_heads=4):
+def unet(image_size, image_channels, text_length, text_width, *, patch_size, channels, num_blocks, num_heads):
     """Build the network.
 
     Args:

@@ -8,7 +8,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 from tfgen.diffusion.noise import gaussian
-from tfgen.models.image_model import ImageModel, num_replicas, to_uint8
+from tfgen.models.image_model import ImageModel, check_at_least, num_replicas, to_uint8
 from tfgen.models.layers import features_to_picture, picture_to_features
 
 LIKELIHOODS = ("bernoulli", "gaussian")
@@ -76,6 +76,8 @@ class VAE(ImageModel):
         super().__init__(image_size, image_channels, text_encoder, ema_half_life, metric_names, **kwargs)
         if likelihood not in LIKELIHOODS:
             raise ValueError(f"unknown likelihood {likelihood!r}; choose from {', '.join(LIKELIHOODS)}")
+        check_at_least(0, beta=beta, free_bits=free_bits, annealing_images=annealing_images)
+        check_at_least(1e-6, deviation=deviation)
         self.latent_size, self.width, self.dense, self.likelihood = latent_size, width, dense, likelihood
         self.deviation, self.beta, self.free_bits, self.annealing_images = deviation, beta, free_bits, annealing_images
         text_width = text_encoder.width if text_encoder else None
@@ -108,7 +110,7 @@ class VAE(ImageModel):
         return tf.reduce_sum(pixels, axis=[1, 2, 3]), kl
 
     def train_step(self, batch):
-        return self.track(**self.update(batch, self.step_noise(batch)))
+        return self.track(batch, **self.update(batch, self.step_noise(batch)))
 
     def update(self, batch, noise):
         """One optimizer step on a batch and the numbers of `draw_noise`; returns the metrics."""
@@ -132,17 +134,21 @@ class VAE(ImageModel):
         networks = (self.averaged_encoder, self.averaged_decoder, self.averaged_text_encoder)
         reconstruction, kl = self._terms(batch, noise, networks, training=False)
         loss = tf.reduce_mean(reconstruction) + self.beta * tf.reduce_mean(tf.reduce_sum(kl, axis=1))
-        return self.track(**_report(loss, reconstruction, kl))
+        return self.track(batch, **_report(loss, reconstruction, kl))
 
     def _pooled(self, prompts, num_images):
-        """The text that steers `num_images` pictures; without prompts, the empty one."""
+        """The text that steers `num_images` pictures: one prompt for all, or one each; without prompts, the empty one."""
+        prompts, _ = self._check_prompts(prompts, None)
         if self.text_encoder is None:
             return {}
-        token_ids = self.tokenize([""] * num_images if prompts is None else list(prompts))
+        prompts = prompts * num_images if len(prompts) == 1 else prompts
+        if len(prompts) != num_images:
+            raise ValueError(f"{len(prompts)} prompts for {num_images} pictures; give one, or one for each")
+        token_ids = self.tokenize(prompts)
         return {"pooled": self.averaged_text_encoder(token_ids, token_ids != 0)["pooled"]}
 
     def encode(self, images, prompts=None):
-        """Mean latents float32 [N, latent_size] of pictures uint8 [N, H, W, C], with a prompt each where there is text."""
+        """Mean latents float32 [N, latent_size] of pictures uint8 [N, H, W, C], with one prompt for all or one each."""
         images = np.asarray(images)
         if images.shape[1:] != self.image_shape or images.dtype != np.uint8:
             shape = ", ".join(map(str, self.image_shape))
@@ -151,7 +157,7 @@ class VAE(ImageModel):
         return self.averaged_encoder(inputs)["mean"].numpy()
 
     def decode(self, latents, prompts=None):
-        """Pictures uint8 [N, H, W, C] of latents [N, latent_size], with a prompt each where there is text."""
+        """Pictures uint8 [N, H, W, C] of latents [N, latent_size], with one prompt for all or one each."""
         latents = tf.convert_to_tensor(latents, tf.float32)
         return to_uint8(self.draw(latents, self._pooled(prompts, len(latents)))).numpy()
 
