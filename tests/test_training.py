@@ -11,6 +11,7 @@ import time
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 
 import tfgen
 from tfgen import training
@@ -80,6 +81,7 @@ def test_a_run_killed_three_times_ends_as_if_it_had_not_been(family, tmp_path):
         process.wait()
         process = start("killed", "resume")
     assert (process.wait(), uninterrupted.wait()) == (0, 0)
+    assert {file.name for file in (tmp_path / "killed").iterdir()} == {"model.keras", "settings.toml", "README.md", "samples"}
     whole, killed = (keras.saving.load_model(tmp_path / folder / "model.keras") for folder in ("whole", "killed"))
     for left, right in zip(whole.get_weights(), killed.get_weights(), strict=True):
         assert np.array_equal(left, right)
@@ -95,6 +97,41 @@ def test_captions_are_matched_with_pictures_first():
     history = training.match_captions(model, chosen, source, verbose=0).history
     assert history["matching_accuracy"][-1] > 0.1
     assert not np.array_equal(before[0], model.text_encoder.get_weights()[0])
+
+
+def test_captions_are_matched_under_xla():
+    chosen = settings("diffusion", steps=12)
+    source = tfgen.data.load("shapes", "train", 16, **chosen.options)
+    model = training.build(chosen, source)
+    model.compile(jit_compile=True)
+    history = training.match_captions(model, chosen, source, verbose=0).history
+    assert np.isfinite(history["matching_loss"]).all()
+
+
+def test_what_a_killed_run_left_half_written_is_in_nobodys_way(tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / ".settings.7.partial.toml").touch()
+    training.train(settings("vae"), tmp_path / "model", verbose=0)
+    assert not list((tmp_path / "model").rglob("*.partial.*"))
+
+
+def test_a_folder_of_ones_own_trains_whatever_its_captions(tmp_path):
+    """Grey pictures; more Chinese characters than a learner of vocabularies keeps; a caption longer than any prompt."""
+    (tmp_path / "pictures").mkdir()
+    characters = "".join(chr(0x4E00 + index) for index in range(1200))
+    rows = ["file_name,text"]
+    for index in range(40):
+        pixels = np.random.default_rng(index).integers(0, 256, (20, 20)).astype(np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "pictures" / f"{index}.png")
+        rows.append(f"{index}.png,{characters[30 * index : 30 * index + 30] if index else 'red ' * 6000}")
+    (tmp_path / "pictures" / "metadata.csv").write_text("\n".join(rows), "utf-8")
+    chosen = settings("diffusion", data=f"folder:{tmp_path / 'pictures'}", options={}, text={**TEXT, "vocabulary_size": 2000})
+    model = training.train(chosen, tmp_path / "model", verbose=0)
+    assert model.generate(characters[:5]).shape[1:3] == (16, 16)
+    captions = [example["caption"].decode() for example in tfgen.data.load(chosen.data, "train", 16).as_numpy_iterator()]
+    seen, tokenizer = "".join(caption for caption in captions if len(caption) < 100), model.text_encoder.tokenizer
+    assert len(seen) > 1000
+    assert tokenizer.token_to_id("[UNK]") not in tokenizer(list(seen)).numpy()
 
 
 def test_minutes_set_the_number_of_steps(tmp_path):
@@ -123,8 +160,13 @@ def test_a_folder_in_use_is_left_alone(tmp_path):
         ("family = 'vae'\n[model]\ndepth = 3", "Unrecognized keyword arguments"),
         ("family = 'diffusion'\n[model]\nchannels = 64", "make no diffusion"),
         ("family = 'diffusion'\n[model]\nsampler = 'euler'", "unknown sampler 'euler'"),
+        ("family = 'diffusion'\n[model]\nschedule = 'quadratic'", "unknown schedule 'quadratic'"),
+        ("family = 'diffusion'\n[model]\ntime_shift = 0", "time_shift is 0; give a number of at least"),
+        ("family = 'diffusion'\n[text]\ndepth = '2'", "make no text encoder"),
         ("family = 'vae'\n[options]\nnum_objects = 1", "num_objects is 1"),
         ("family = 'vae'\n[options]\nnum_scenes = 0", "num_scenes is 0"),
+        ("family = 'vae'\n[options]\nnum_scenes = 'many'", "num_scenes is 'many'"),
+        ("family = 'vae'\n[options]\nnum_objects = 'two'", "settings make no shapes|num_objects"),
         ("family = 'vae'\nlearning_rate = 'fast'", "of type float"),
         ("family = 'vae'\noptions = 3", "of type dict"),
         ("family = 'vae'\n[options]\nspeed = 1", "no option 'speed'; it takes num_scenes"),

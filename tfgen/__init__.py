@@ -22,7 +22,7 @@ _PUBLIC = {
     "build_tokenizer": "text",
     "TransformerTextEncoder": "text",
 }
-_MODULES = ("callbacks", "data", "diffusion", "export", "metrics", "models", "plotting", "text", "training")
+_MODULES = ("callbacks", "data", "diffusion", "evaluation", "export", "metrics", "models", "plotting", "text", "training")
 
 __all__ = [*_PUBLIC, *_MODULES]
 

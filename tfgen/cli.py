@@ -89,7 +89,7 @@ def _report_unknown(tokenizer, prompts):
     """One line for the words that were passed over, one for a prompt that was cut."""
     words = [word for prompt in prompts for word in tokenizer.unknown_words(prompt)]
     if words:
-        shown = ", ".join(dict.fromkeys(words[:20]))
+        shown = ", ".join(word if len(word) <= 40 else f"{word[:40]}…" for word in dict.fromkeys(words[:20]))
         typer.echo(f"note: words this model never saw: {shown}", err=True)
     if any(tokenizer.is_cut(prompt) for prompt in prompts):
         typer.echo(f"note: the prompt is longer than {tokenizer.caption_length} tokens; the rest was cut", err=True)
@@ -131,10 +131,11 @@ def train(
         settings = training.read_settings(config) if config else training.Settings(family=family.value)
     if settings.family != family:
         raise ValueError(f"{out if resume else config} trains a {settings.family}; type `tfgen train {settings.family} …`")
+    if data and data.startswith("folder:"):  # found again from wherever the run is resumed, or repeated from its settings
+        data = "folder:" + os.path.abspath(data.removeprefix("folder:"))
     given = {"data": data, "language": language, "image_size": image_size, "batch_size": batch_size, "seed": seed}
     changes = {name: value for name, value in given.items() if value not in (None, getattr(settings, name))}
     if resume:
-        changes |= {name: value for name, value in (("epochs", epochs), ("minutes", minutes), ("config", config)) if value}
         if changes:
             raise ValueError(f"--resume goes on with the settings of {out}; leave out a different {', '.join(changes)}")
         typer.echo(f"going on with the settings of {out}, to step {settings.steps:,}")
@@ -244,6 +245,10 @@ def main():
     except OSError as error:
         reason = "the disk is full; free some space" if error.errno == errno.ENOSPC else error.strerror or error
         code = _fail(f"{error.filename or 'writing'}: {reason}")
+    except Exception as error:
+        if not isinstance(error, MemoryError) and type(error).__name__ != "ResourceExhaustedError":  # TensorFlow's
+            raise
+        code = _fail("out of memory; give a smaller --batch-size, --image-size or number of pictures")
     except (KeyboardInterrupt, typer.Abort):
         advice = "; the same command with --resume goes on from the last epoch" if sys.argv[1:2] == ["train"] else ""
         code = _fail(f"interrupted{advice}") + 128

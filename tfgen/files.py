@@ -17,6 +17,12 @@ def save_whole(model, file):
         model.save(partial)
 
 
+def remove_partial(folder):
+    """Delete what a killed process left half-written in a folder."""
+    for file in Path(folder).rglob(".*.partial.*"):
+        file.unlink(missing_ok=True)
+
+
 @contextlib.contextmanager
 def _beside(file):
     """A path beside a file, renamed into its place at the end, so that a failure leaves what was there before."""

@@ -15,10 +15,11 @@ import tfgen
 from tfgen import data, text
 from tfgen.callbacks import Checkpoint, SampleGrid
 from tfgen.data import captions
-from tfgen.files import save_whole, write_whole
+from tfgen.files import remove_partial, save_whole, write_whole
 from tfgen.models.contrastive import CaptionMatcher
 from tfgen.models.dcgan import DCGAN
 from tfgen.models.diffusion import TextToImageDiffusion
+from tfgen.models.image_model import MAX_PROMPT_CHARACTERS
 from tfgen.models.judge import build_judge, judge_batch, judge_losses
 from tfgen.models.optimizers import ConvolutionalMuon
 from tfgen.models.registry import load_model
@@ -146,10 +147,14 @@ def train(settings, folder, *, epochs=None, minutes=None, resume=False, verbose=
         settings = settings_of_run(folder)
         if not checkpoint.exists() and (folder / "model.keras").exists():
             raise ValueError(f"the run in {folder} is complete; nothing is left to resume")
-    elif folder.exists() and any(folder.iterdir()):
+    elif folder.exists() and any(".partial." not in file.name for file in folder.iterdir()):
         raise ValueError(f"{folder} is not empty; give another folder, or add --resume to go on with the run in it")
+    remove_partial(folder)
     settings = _with_image_size(settings)
-    source = data.load(settings.data, settings.split, settings.image_size, settings.language, **settings.options)
+    try:
+        source = data.load(settings.data, settings.split, settings.image_size, settings.language, **settings.options)
+    except TypeError as error:
+        raise ValueError(f"[options] settings make no {settings.data}: {error}") from None
     settings = _with_steps(settings, source, epochs, minutes)
     keras.utils.set_random_seed(settings.seed)
     model = load_model(checkpoint) if resume and checkpoint.exists() else build(settings, source)
@@ -164,7 +169,10 @@ def train(settings, folder, *, epochs=None, minutes=None, resume=False, verbose=
             progress.seconds += time.perf_counter() - start
     callbacks = [progress]
     if settings.family != "judge":
-        prompts = [example["caption"].numpy().decode() for example in source.take(8)] if model.text_encoder else None
+        prompts = None
+        if model.text_encoder:
+            texts = [example["caption"].numpy().decode() for example in source.take(8)]
+            prompts = [caption[:MAX_PROMPT_CHARACTERS] for caption in texts]
         callbacks.append(SampleGrid(folder / "samples", prompts))
     done = int(model.optimizer.iterations)
     model.fit(
@@ -193,8 +201,11 @@ def build(settings, source):
             name: encoder_settings.pop(name) for name in ("vocabulary_size", "sequence_length") if name in encoder_settings
         }
         corpus = captions.vocabulary_corpus() if settings.data == "shapes" else source.map(lambda example: example["caption"])
-        tokenizer = text.build_tokenizer(corpus, **tokenizer_settings)
-        arguments["text_encoder"] = text.TransformerTextEncoder(tokenizer, **encoder_settings)
+        try:
+            tokenizer = text.build_tokenizer(corpus, **tokenizer_settings)
+            arguments["text_encoder"] = text.TransformerTextEncoder(tokenizer, **encoder_settings)
+        except TypeError as error:
+            raise ValueError(f"[text] settings make no text encoder: {error}") from None
     try:
         return FAMILIES[settings.family](**arguments)
     except TypeError as error:
@@ -278,7 +289,7 @@ def compile_for(model, settings):
 
 
 def _muon(rate, steps, exclude_layers=()):
-    """Muon with the rate for matrices; vectors and excluded layers have half of it, by AdamW.
+    """Muon with the rate for matrices and two-dimensional convolutions; all else and excluded layers have half of it, by AdamW.
 
     On several devices Keras clips each one's gradient before they are added up.
     """

@@ -75,5 +75,7 @@ def load_model(name_or_path=DEFAULT_MODEL):
             warnings.simplefilter("error", UserWarning)  # Keras would leave what it does not find as it is, with a warning
             return keras.saving.load_model(file)
     except Exception as error:
+        if isinstance(error, OSError) and error.errno:  # such as a full disk, as Keras unpacks the file
+            raise
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ValueError(f"{file} does not load with this version of tfgen (see `tfgen info`): {reason}") from error
