@@ -11,7 +11,8 @@ import tensorflow as tf
 from tfgen import plotting, text
 from tfgen.data import captions
 from tfgen.export import export
-from tfgen.models import DCGAN, VAE, TextToImageDiffusion
+from tfgen.models import DCGAN, VAE, TextToImageDiffusion, load_model
+from tfgen.models.registry import DEFAULT_MODEL, find_model
 
 PROMPTS = ["a large red circle", "一个大红圆", "", "a blue ring on white", "🎈"]
 
@@ -63,6 +64,11 @@ def test_a_text_to_image_model_answers_as_it_generates(tmp_path):
     assert np.abs(tf.io.decode_png(png[1]).numpy().astype(int) - expected[0]).max() <= 1
     assert export(model, tmp_path / "served").name == "2"
     assert {item.name for item in (tmp_path / "served").iterdir()} == {"1", "2"}
+
+
+def test_the_saved_model_that_ships_is_the_model_that_ships(tmp_path):
+    images = ask(find_model(DEFAULT_MODEL) / "1", ["serving_default", "images", "generate_50"], PROMPTS, tmp_path)
+    assert np.abs(images.astype(int) - load_model().generate(PROMPTS, seed=10)).max() <= 1
 
 
 @pytest.mark.parametrize("with_text", [False, True])

@@ -105,7 +105,7 @@ def test_captions_are_matched_under_xla():
     model = training.build(chosen, source)
     model.compile(jit_compile=True)
     history = training.match_captions(model, chosen, source, verbose=0).history
-    assert np.isfinite(history["matching_loss"]).all()
+    assert np.isfinite([history["matching_loss"], history["attribute_loss"]]).all()
 
 
 def test_what_a_killed_run_left_half_written_is_in_nobodys_way(tmp_path):
@@ -132,6 +132,12 @@ def test_a_folder_of_ones_own_trains_whatever_its_captions(tmp_path):
     seen, tokenizer = "".join(caption for caption in captions if len(caption) < 100), model.text_encoder.tokenizer
     assert len(seen) > 1000
     assert tokenizer.token_to_id("[UNK]") not in tokenizer(list(seen)).numpy()
+
+
+def test_scenes_of_three_textured_objects_train(tmp_path):
+    options = {"num_scenes": 40, "num_objects": (1, 2, 3), "textures": ("solid", "striped")}
+    model = training.train(settings("diffusion", options=options), tmp_path / "model", verbose=0)
+    assert model.generate("a red star").shape == (1, 16, 16, 3)
 
 
 def test_minutes_set_the_number_of_steps(tmp_path):

@@ -39,7 +39,7 @@ def export(model, folder):
     version = 1 + max((int(item.name) for item in folder.iterdir() if item.name.isdigit()), default=0)
     partial = folder / f".{version}.{os.getpid()}.partial"
     archive = keras.export.ExportArchive()
-    archive.track(model)
+    # Variables are found by the functions that use them; with the model tracked besides, Keras would save them twice.
     for name, function, signature in _signatures(model):
         archive.add_endpoint(name, function, input_signature=signature)
     try:

@@ -264,7 +264,7 @@ def match_captions(model, settings, source, verbose):
 
 def _caption_matching(model, settings, source, steps):
     """A compiled `CaptionMatcher` of a model's text encoder, and its batches."""
-    matcher = CaptionMatcher(model.text_encoder, model.image_size, model.image_channels)
+    matcher = CaptionMatcher(model.text_encoder, model.image_size, model.image_channels, "attributes" in source.element_spec)
     matcher.compile(_muon(2e-3, steps), jit_compile=model.jit_compile)
     return matcher, batches_for(model, dataclasses.replace(settings, batch_size=_MATCHING_BATCH), source, 0)
 

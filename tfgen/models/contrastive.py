@@ -2,12 +2,17 @@
 
 CLIP (Radford et al., 2021, arXiv:2103.00020) in small. A generator's own loss tells an encoder little: at the noise levels at
 which words matter, most of the error is noise. Matching captions with clean pictures teaches the same words in minutes.
+
+What it does not teach is which word belongs to which object: as no batch holds both "a red star above a blue ring" and "a blue
+star above a red ring", a bag of words finds its picture as well (Yuksekgonul et al., 2023, arXiv:2210.01936). Where the
+attributes of the pictures are known, the encoder therefore learns besides to read them from the caption.
 """
 
 import keras
 import tensorflow as tf
 
 from tfgen.models.image_model import num_replicas
+from tfgen.models.judge import NUM_CLASSES, judge_batch, judge_losses
 from tfgen.models.layers import picture_to_features
 
 INVERSE_TEMPERATURE = 14.0  # where CLIP starts; on small pictures it need not be learned
@@ -22,18 +27,26 @@ class CaptionMatcher(keras.Model):
     Args:
         text_encoder: `tfgen.text.TransformerTextEncoder`, which learns. The picture's encoder is thrown away.
         image_size, image_channels: of the pictures.
+        reads_attributes: whether the batches hold the attributes of scenes; their mean cross-entropy then joins the loss.
         width: channels of the picture encoder's finest grid.
 
-    Metrics: `matching_loss` in nats, and `matching_accuracy`, the part of the captions that find a picture of theirs.
+    Metrics: `matching_loss` in nats, and `matching_accuracy`, the part of the captions that find a picture of theirs; with
+    attributes `attribute_loss`, in nats.
     """
 
-    def __init__(self, text_encoder, image_size, image_channels, width=32):
+    def __init__(self, text_encoder, image_size, image_channels, reads_attributes=False, width=32):
         super().__init__()
         self.text_encoder = text_encoder
         image = keras.Input((image_size, image_size, image_channels), name="image")
         features = picture_to_features(image, width)
         self.picture_encoder = keras.Model(image, keras.layers.Dense(text_encoder.width)(features), name="picture_encoder")
-        self.trackers = [keras.metrics.Mean(name) for name in ("matching_loss", "matching_accuracy")]
+        names = ["matching_loss", "matching_accuracy"]
+        self.attribute_head = None
+        if reads_attributes:
+            names.append("attribute_loss")
+            self.attribute_head = keras.layers.Dense(sum(NUM_CLASSES.values()), name="attributes")
+            self.attribute_head.build((None, text_encoder.width))
+        self.trackers = [keras.metrics.Mean(name) for name in names]
         self.built = True
 
     @property
@@ -45,17 +58,28 @@ class CaptionMatcher(keras.Model):
         same = tf.cast(tf.reduce_all(token_ids[:, None] == token_ids[None], axis=-1), tf.float32)  # [B, B]
         target = same / tf.reduce_sum(same, axis=-1, keepdims=True)
         with tf.GradientTape() as tape:
-            text = self.text_encoder(token_ids, batch["padding_mask"])["pooled"]
+            pooled = self.text_encoder(token_ids, batch["padding_mask"])["pooled"]
             picture = self.picture_encoder(batch["image"], training=True)
-            text, picture = tf.math.l2_normalize(text, axis=-1), tf.math.l2_normalize(picture, axis=-1)
+            text, picture = tf.math.l2_normalize(pooled, axis=-1), tf.math.l2_normalize(picture, axis=-1)
             logits = INVERSE_TEMPERATURE * tf.matmul(text, picture, transpose_b=True)
             entropies = [tf.nn.softmax_cross_entropy_with_logits(target, scores) for scores in (logits, tf.transpose(logits))]
-            loss = tf.reduce_mean(entropies)
+            losses = [tf.reduce_mean(entropies)]
+            if self.attribute_head:
+                losses.append(self._attribute_loss(batch, pooled))
+            loss = tf.add_n(losses)
         variables = self.trainable_variables
         gradients = tape.gradient(loss, variables, output_gradients=tf.constant(1 / num_replicas()))
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
         found = tf.gather(same, tf.argmax(logits, axis=-1), axis=1, batch_dims=1)
-        loss_tracker, accuracy_tracker = self.trackers
-        loss_tracker.update_state(loss)
-        accuracy_tracker.update_state(found)
+        values = [losses[0], found, *losses[1:]]
+        for tracker, value in zip(self.trackers, values, strict=True):
+            tracker.update_state(value)
         return {tracker.name: tracker.result() for tracker in self.trackers}
+
+    def _attribute_loss(self, batch, pooled):
+        """Mean cross-entropy over the attributes, of the scenes to which each applies."""
+        _, labels = judge_batch(batch)
+        logits = tf.split(self.attribute_head(pooled), list(NUM_CLASSES.values()), axis=-1)
+        return tf.reduce_mean(
+            [loss(labels[name], part) for (name, loss), part in zip(judge_losses().items(), logits, strict=True)]
+        )

@@ -2,12 +2,13 @@
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import layers
 
 from tfgen.data import shapes
 
 # The attributes of one object or two, solid ones; three objects and textures are not judged.
-_CLASSES = {
+NUM_CLASSES = {
     "num_objects": 2, "background": len(shapes.COLORS), "relation": len(shapes.RELATIONS), "place_1": len(shapes.PLACES),
     **{f"shape_{i}": len(shapes.SHAPES) for i in (1, 2)},
     **{f"color_{i}": len(shapes.COLORS) for i in (1, 2)},
@@ -32,20 +33,21 @@ def build_judge(image_size=32):
     # Not pooled over the grid: where something is matters as much as what it is.
     x = layers.Conv2D(48, 1, activation="relu", name="squeeze")(x)
     x = layers.Dense(192, activation="relu", name="features")(layers.Flatten()(x))
-    logits = {name: layers.Dense(classes, name=name)(x) for name, classes in _CLASSES.items()}
+    logits = {name: layers.Dense(classes, name=name)(x) for name, classes in NUM_CLASSES.items()}
     return keras.Model(image, logits, name="judge")
 
 
 def judge_losses():
     """Cross-entropy on each attribute that a scene has, none on the others."""
-    return {name: keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=-1) for name in _CLASSES}
+    return {name: keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=-1) for name in NUM_CLASSES}
 
 
 def judge_batch(batch):
     """A batch of `tfgen.data.prepare` on "shapes" as (pictures, labels by attribute) for `build_judge`."""
     column = {name: batch["attributes"][:, index] for index, name in enumerate(shapes.ATTRIBUTES)}
-    column["num_objects"] -= 1
-    return batch["image"], {name: column[name] for name in _CLASSES}
+    num_objects = column["num_objects"]
+    column["num_objects"] = tf.where(num_objects > NUM_CLASSES["num_objects"], -1, num_objects - 1)  # no label for three
+    return batch["image"], {name: column[name] for name in NUM_CLASSES}
 
 
 def judge_attributes(judge, images):
@@ -61,7 +63,7 @@ def judge_attributes(judge, images):
     logits = judge.predict(np.asarray(images, np.float32) / 127.5 - 1, batch_size=256, verbose=0)
     seen = np.full((len(images), len(shapes.ATTRIBUTES)), -1, np.int32)
     column = {name: seen[:, index] for index, name in enumerate(shapes.ATTRIBUTES)}
-    for name in _CLASSES:
+    for name in NUM_CLASSES:
         column[name][:] = logits[name].argmax(axis=-1)
     column["num_objects"] += 1
     column["texture_1"][:] = column["texture_2"][:] = shapes.TEXTURES.index("solid")
