@@ -1,4 +1,4 @@
-"""How right the judge that ships is on held-out renderings: every attribute of a scene at once.
+"""How right the judges that ship are: of every attribute of a held-out rendering at once, of the class of a test picture.
 
     python benchmarks/judge.py
 
@@ -9,6 +9,7 @@ import numpy as np
 import report
 
 import tfgen
+from tfgen import data
 from tfgen.data import shapes
 from tfgen.metrics.prompt_accuracy import all_right
 from tfgen.models.judge import judge_attributes
@@ -28,5 +29,10 @@ for split in ("test", "unseen"):
             images = np.round((shapes.render(scenes).numpy() + 1) * 127.5).astype(np.uint8)
             right.append(all_right(truth, judge_attributes(judge, images)).mean())
         name = f"{split}_{'one_object' if num_objects == 1 else 'two_objects'}"
-        figures[name] = {"mean": float(np.mean(right)), "standard_deviation": float(np.std(right))}
+        figures[name] = {"mean": float(np.mean(right)), "standard_deviation": float(np.std(right, ddof=1))}
+for name, source in (("mnist-judge", "mnist"), ("fashion-judge", "fashion_mnist")):
+    judge, right = tfgen.load_model(name), []
+    for batch in data.load(source, "test").batch(500).as_numpy_iterator():
+        right.extend(judge.predict_on_batch(batch["image"])["label"].argmax(axis=-1) == batch["label"])
+    figures[name] = {"mean": float(np.mean(right)), "standard_error": float(np.std(right) / len(right) ** 0.5)}
 report.write("judge", figures)

@@ -122,7 +122,6 @@ def test_odd_prompts_still_give_a_picture(prompt, models, tmp_path, call):
         (["train", "vae", "--data", "mnist", "--image-size", "8", "--out", "run"], "greater than or equal to 16"),
         (["train", "vae", "--data", "no_such_set", "--out", "run"], "no_such_set"),
         (["train", "vae", "--data", "mnist:9.9.9", "--out", "run"], "mnist:9.9.9"),
-        (["train", "judge", "--data", "mnist", "--out", "run"], "attributes of shapes"),
         (["train", "vae", "--epochs", "2", "--minutes", "1", "--out", "run"], "give one of them"),
         (["train", "vae", "--resume", "--out", "run"], "no run in run"),
         (["train", "painter", "--out", "run"], "painter"),

@@ -178,7 +178,6 @@ def test_a_folder_in_use_is_left_alone(tmp_path):
         ("family = 'vae'\n[options]\nspeed = 1", "no option 'speed'; it takes num_scenes"),
         ("family = 'vae'\n[augmentation]\nflop = true", "choose from flip, rotation"),
         ("family = 'vae'\ndata = 'folder:x'\n[options]\nseed = 1", "no option 'seed'; it takes none"),
-        ("family = 'judge'\ndata = 'mnist'", "attributes of shapes"),
     ],
 )
 def test_unusable_settings_are_refused_with_the_way_out(content, message, tmp_path):

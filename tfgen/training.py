@@ -81,8 +81,6 @@ class Settings:
             self.text_learning_rate = self.text_learning_rate or _TEXT_LEARNING_RATE
         if not self.batch_size:
             raise ValueError("batch_size is 0; give at least 1")
-        if self.family == "judge" and self.data != "shapes":
-            raise ValueError(f"a judge learns from the attributes of shapes; {self.data!r} has none")
         changes = [item.name for item in dataclasses.fields(data.Augmentation)]
         for name in self.augmentation:
             if name not in changes:
@@ -191,9 +189,9 @@ def train(settings, folder, *, epochs=None, minutes=None, resume=False, verbose=
 
 def build(settings, source):
     """An untrained model as `Settings` describe it, for the pictures and the captions of a source."""
-    if settings.family == "judge":
-        return build_judge(settings.image_size)
     shape = source.element_spec["image"].shape
+    if settings.family == "judge":
+        return build_judge(shape[0], shape[-1], _num_classes(settings, source))
     arguments = {"image_size": shape[0], "image_channels": shape[-1], **settings.model}
     encoder_settings = dict(settings.text)
     if settings.family == "diffusion" or encoder_settings:
@@ -210,6 +208,17 @@ def build(settings, source):
         return FAMILIES[settings.family](**arguments)
     except TypeError as error:
         raise ValueError(f"[model] settings make no {settings.family}: {error}") from None
+
+
+def _num_classes(settings, source):
+    """How many classes a judge tells apart; None where it reads the attributes of scenes."""
+    if settings.data == "shapes":
+        return None
+    if "label" not in source.element_spec:
+        raise ValueError(
+            f"a judge learns the attributes of shapes, or the classes of a set such as mnist; {settings.data!r} has neither"
+        )
+    return 1 + int(source.map(lambda example: example["label"]).reduce(tf.int64.min, tf.maximum))
 
 
 def _with_image_size(settings):
@@ -274,7 +283,7 @@ def compile_for(model, settings):
     rate = settings.learning_rate
     decay = keras.optimizers.schedules.CosineDecay(rate, settings.steps)
     if settings.family == "judge":
-        model.compile(keras.optimizers.Adam(decay), loss=judge_losses())
+        model.compile(keras.optimizers.Adam(decay), loss=judge_losses(model.output_names))
     elif settings.family == "vae":
         model.compile(keras.optimizers.Adam(decay))
     elif settings.family == "dcgan":
@@ -319,7 +328,7 @@ def batches_for(model, settings, source, start_step):
 def _write_model(model, settings, folder, seconds, metrics):
     """model.keras and its card."""
     if settings.family == "judge":
-        shipped = build_judge(settings.image_size)  # a clone would be compiled, and its optimizer saved
+        shipped = keras.Model.from_config(model.get_config())  # `clone_model` would keep the optimizer
         shipped.set_weights(model.get_weights())
     else:
         shipped = model.averaged_model()

@@ -1,10 +1,11 @@
-"""The judge that ships, on real renderings, and what it measures of the model that ships."""
+"""The judges that ship, on real pictures, and what one measures of the model that ships."""
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import tfgen
-from tfgen import data, evaluation
+from tfgen import data, training
 from tfgen.data import shapes
 from tfgen.metrics.prompt_accuracy import all_right
 from tfgen.models.judge import judge_attributes
@@ -41,16 +42,30 @@ def test_the_judge_sees_a_wrong_attribute():
     assert all_right(stated, judge_attributes(judge, images[::-1])).mean() < 0.1
 
 
-def test_evaluation_reports_means_and_spreads():
-    report = evaluation.evaluate("shapes-diffusion", num_images=8, num_seeds=2)
-    assert report["seeds"] == [0, 1]
-    assert report["judge"] == "shapes-judge"
-    for value in report["metrics"].values():
-        assert 0 <= value["mean"] <= 1
-        assert value["standard_deviation"] >= 0
-        assert value["judge_on_real"] > 0.9
-    with pytest.raises(ValueError, match="use --data shapes"):
-        evaluation.evaluate("shapes-diffusion", "mnist")
+@pytest.mark.parametrize(
+    ("name", "source", "least"), [("mnist-judge", "mnist", 0.99), ("fashion-judge", "fashion_mnist", 0.91)]
+)
+def test_the_shipped_judges_name_real_pictures(name, source, least, tfds_dir):
+    assert (find_model(name) / "model.keras").stat().st_size < 2_000_000
+    judge, right = tfgen.load_model(name), []
+    for batch in data.load(source, "test", data_dir=tfds_dir).take(4000).batch(1000).as_numpy_iterator():
+        right.append(judge.predict_on_batch(batch["image"])["label"].argmax(axis=1) == batch["label"])
+    assert np.mean(right) >= least
+
+
+def test_a_judge_has_as_many_classes_as_the_labels_of_its_pictures(tfds_dir, tmp_path, monkeypatch):
+    monkeypatch.setenv("TFDS_DATA_DIR", tfds_dir)
+    training.train(
+        training.Settings("judge", data="mnist", split="train[:500]", batch_size=8, steps=2), tmp_path / "judge", verbose=0
+    )
+    assert tfgen.load_model(tmp_path / "judge").output["label"].shape == (None, 10)
+
+
+def test_pictures_without_classes_teach_no_judge(tmp_path):
+    Image.new("RGB", (20, 20)).save(tmp_path / "black.png")
+    (tmp_path / "metadata.csv").write_text("file_name,text\nblack.png,a black square\n")
+    with pytest.raises(ValueError, match="has neither"):
+        training.train(training.Settings("judge", data=f"folder:{tmp_path}"), tmp_path / "judge", verbose=0)
 
 
 def test_the_shipped_model_draws_what_it_is_told_in_both_languages():

@@ -1,4 +1,4 @@
-"""The judge of rendered scenes: a small classifier that reads every attribute of a picture at once."""
+"""The judges: small classifiers that read every attribute of a rendered scene at once, or the class of a labelled picture."""
 
 import keras
 import numpy as np
@@ -18,12 +18,18 @@ _ONE_OBJECT_ONLY = ("place_1",)
 _TWO_OBJECTS_ONLY = ("relation", "shape_2", "color_2", "size_2", "texture_2")
 
 
-def build_judge(image_size=32):
-    """The network: pictures [B, H, W, 3] in [-1, 1] to a dict of logits, one entry an attribute.
+def build_judge(image_size=32, image_channels=3, num_classes=None):
+    """The network: pictures [B, H, W, C] in [-1, 1] to a dict of logits, one entry an attribute.
 
-    Under 2 MB. Trained by `fit` on batches of `judge_batch` with `judge_losses`.
+    Under 2 MB. Its layer "features" is what the metrics compare. Trained by `fit` on batches of `judge_batch` with
+    `judge_losses`.
+
+    Args:
+        image_size, image_channels: of the pictures.
+        num_classes: of the labels, for the one entry "label"; None for the attributes of scenes.
     """
-    image = keras.Input((image_size, image_size, 3), name="image")
+    classes = {"label": num_classes} if num_classes else NUM_CLASSES
+    image = keras.Input((image_size, image_size, image_channels), name="image")
     x = layers.GaussianNoise(0.05, seed=0)(image)  # a generated picture is never as clean as a rendered one
     for level, channels in enumerate((48, 96, 128)):
         x = layers.Conv2D(channels, 3, padding="same", use_bias=False, name=f"convolution_{level}")(x)
@@ -33,17 +39,19 @@ def build_judge(image_size=32):
     # Not pooled over the grid: where something is matters as much as what it is.
     x = layers.Conv2D(48, 1, activation="relu", name="squeeze")(x)
     x = layers.Dense(192, activation="relu", name="features")(layers.Flatten()(x))
-    logits = {name: layers.Dense(classes, name=name)(x) for name, classes in NUM_CLASSES.items()}
+    logits = {name: layers.Dense(number, name=name)(x) for name, number in classes.items()}
     return keras.Model(image, logits, name="judge")
 
 
-def judge_losses():
-    """Cross-entropy on each attribute that a scene has, none on the others."""
-    return {name: keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=-1) for name in NUM_CLASSES}
+def judge_losses(attributes=NUM_CLASSES):
+    """Cross-entropy by attribute, with none where a scene does not have it."""
+    return {name: keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=-1) for name in attributes}
 
 
 def judge_batch(batch):
-    """A batch of `tfgen.data.prepare` on "shapes" as (pictures, labels by attribute) for `build_judge`."""
+    """A batch of `tfgen.data.prepare` as (pictures, labels by attribute) for `build_judge`."""
+    if "attributes" not in batch:
+        return batch["image"], {"label": batch["label"]}
     column = {name: batch["attributes"][:, index] for index, name in enumerate(shapes.ATTRIBUTES)}
     num_objects = column["num_objects"]
     column["num_objects"] = tf.where(num_objects > NUM_CLASSES["num_objects"], -1, num_objects - 1)  # no label for three
