@@ -2,7 +2,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfgen.diffusion.noise import gaussian
+from tfgen.metrics import HeldOutELBO
 from tfgen.models import VAE
+from tfgen.models.image_model import picture_seeds
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +42,7 @@ def test_the_elbo_is_that_of_the_definition(trained):
     reported = model.evaluate(tf.data.Dataset.from_tensors(batch), verbose=0, return_dict=True)
     posterior = model.averaged_encoder({"image": batch["image"]})
     mean, deviation = posterior["mean"].numpy(), np.exp(0.5 * posterior["log_variance"].numpy())
-    eps = model.draw_noise(4, tf.constant([0, 0]))["eps"].numpy()
+    eps = gaussian(picture_seeds(batch["image"]), (4,)).numpy()
     logits = model.averaged_decoder({"latents": mean + deviation * eps}).numpy().astype(np.float64)
     target = images / 255
     reconstruction = (np.logaddexp(0, logits) - target * logits).sum(axis=(1, 2, 3)).mean()
@@ -47,6 +50,20 @@ def test_the_elbo_is_that_of_the_definition(trained):
     assert np.isclose(reported["reconstruction"], reconstruction, rtol=1e-4)
     assert np.isclose(reported["kl"], kl, rtol=1e-4)
     assert np.isclose(reported["negative_elbo"], reconstruction + kl, rtol=1e-4)
+
+
+def test_the_held_out_elbo_depends_on_no_batch_or_order(trained):
+    model, images = trained
+    pictures = tf.cast(images, tf.float32) / 127.5 - 1
+    whole, parts = HeldOutELBO(model), HeldOutELBO(model)
+    whole.update_state({"image": pictures})
+    for index in (2, 0, 3, 1):
+        parts.update_state({"image": pictures[index : index + 1]})
+    for name, value in whole.result().items():
+        assert np.isclose(value, parts.result()[name], rtol=1e-5), name
+    reported = model.evaluate(tf.data.Dataset.from_tensors({"image": pictures}), verbose=0, return_dict=True)
+    assert np.isclose(whole.result()["negative_elbo"], reported["negative_elbo"], rtol=1e-5)
+    assert whole.result()["active_units"] == np.sum(np.var(model.encode(images), axis=0) > 0.01)
 
 
 def update(model, batch):
@@ -72,7 +89,7 @@ def test_beta_free_bits_and_annealing_weigh_the_kl(make_model, batches):
 def test_gaussian_pixels_are_normalised(make_model, batches):
     model = make_model("vae", with_text=False, likelihood="gaussian", deviation=0.5)
     batch = next(iter(batches))
-    reconstruction, _ = model._terms(
+    reconstruction, _, _ = model._terms(
         batch, model.draw_noise(8, tf.constant([0, 0])), (model.encoder, model.decoder, None), False
     )
     latents = model.encoder({"image": batch["image"]})

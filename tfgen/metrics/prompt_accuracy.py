@@ -1,5 +1,6 @@
 """Does a picture show what its prompt says?"""
 
+import keras
 import numpy as np
 
 
@@ -14,3 +15,14 @@ def all_right(stated, seen):
         bool [N].
     """
     return np.all((stated == -1) | (stated == seen), axis=1)
+
+
+@keras.saving.register_keras_serializable("tfgen")
+class PromptAccuracy(keras.metrics.Mean):
+    """Part of the pictures for which `all_right` holds."""
+
+    def __init__(self, name="prompt_accuracy", **kwargs):
+        super().__init__(name, **kwargs)
+
+    def update_state(self, stated, seen, sample_weight=None):
+        super().update_state(all_right(stated, seen), sample_weight)

@@ -9,7 +9,7 @@ import tensorflow as tf
 from tfgen.diffusion import parameterisations, samplers, schedules
 from tfgen.diffusion.guidance import classifier_free
 from tfgen.diffusion.noise import gaussian
-from tfgen.models.image_model import ImageModel, check_at_least
+from tfgen.models.image_model import ImageModel, check_at_least, picture_seeds
 from tfgen.models.unet import unet
 
 MAX_STEPS = 1000
@@ -120,6 +120,24 @@ class TextToImageDiffusion(ImageModel):
         noise = self.draw_noise(tf.shape(batch["image"])[0], tf.constant([0, 0]))
         loss, x0_error = self.batch_losses(batch, noise, self.averaged_text_encoder, self.averaged_unet)
         return self.track(batch, loss=loss, x0_error=x0_error)
+
+    def error_by_time(self, batch, times):
+        """What the model knows of a picture at each noise level: the mean squared error of its estimate of x0, in [-1, 1].
+
+        Args:
+            batch: of `tfgen.data.prepare`, held out.
+            times: floats in (0, 1]; at 1 there is only noise, and what the caption tells.
+
+        Returns:
+            float32 [len(times)].
+        """
+        num_images = tf.shape(batch["image"])[0]
+        noise = {"eps": gaussian(picture_seeds(batch["image"]), self.image_shape), "empty": tf.zeros([num_images], tf.bool)}
+        errors = []
+        for time in times:
+            noise["time"] = tf.fill([num_images], float(time))
+            errors.append(self.batch_losses(batch, noise, self.averaged_text_encoder, self.averaged_unet)[1])
+        return tf.stack(errors)
 
     def sampling_settings(self, steps, guidance_scale, sampler, negative_prompts):
         steps = self.steps if steps is None else steps

@@ -8,7 +8,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 from tfgen.diffusion.noise import gaussian
-from tfgen.models.image_model import ImageModel, check_at_least, num_replicas, to_uint8
+from tfgen.models.image_model import ImageModel, check_at_least, num_replicas, picture_seeds, to_uint8
 from tfgen.models.layers import features_to_picture, picture_to_features
 
 LIKELIHOODS = ("bernoulli", "gaussian")
@@ -91,7 +91,7 @@ class VAE(ImageModel):
         return {"eps": tf.random.stateless_normal([num_images, self.latent_size], seed)}
 
     def _terms(self, batch, noise, networks, training):
-        """Reconstruction and KL in nats, [B] and [B, latent_size], of (encoder, decoder, text encoder)."""
+        """Reconstruction [B], KL [B, latent_size] and means of the latents, of (encoder, decoder, text encoder)."""
         encoder, decoder, text_encoder = networks
         text = {}
         if text_encoder:
@@ -107,7 +107,7 @@ class VAE(ImageModel):
             scaled = (batch["image"] - ops.tanh(logits)) / self.deviation
             pixels = 0.5 * scaled**2 + math.log(self.deviation) + 0.5 * math.log(2 * math.pi)
         kl = 0.5 * (mean**2 + ops.exp(log_variance) - 1 - log_variance)
-        return tf.reduce_sum(pixels, axis=[1, 2, 3]), kl
+        return tf.reduce_sum(pixels, axis=[1, 2, 3]), kl, mean
 
     def train_step(self, batch):
         return self.track(batch, **self.update(batch, self.step_noise(batch)))
@@ -120,7 +120,7 @@ class VAE(ImageModel):
             seen = tf.cast(self.optimizer.iterations, tf.float32) * tf.cast(num_replicas() * num_images, tf.float32)
             beta *= tf.minimum(1.0, seen / self.annealing_images)
         with tf.GradientTape() as tape:
-            reconstruction, kl = self._terms(batch, noise, (self.encoder, self.decoder, self.text_encoder), training=True)
+            reconstruction, kl, _ = self._terms(batch, noise, (self.encoder, self.decoder, self.text_encoder), training=True)
             # The bits are free on average over the batch, else a dimension would be charged for its most telling pictures.
             charged = tf.reduce_sum(tf.maximum(tf.reduce_mean(kl, axis=0), self.free_bits))
             loss = tf.reduce_mean(reconstruction) + beta * charged
@@ -129,12 +129,16 @@ class VAE(ImageModel):
         return _report(loss, reconstruction, kl)
 
     def test_step(self, batch):
-        """The ELBO of held-out pictures by the averaged networks, with the same noise at every call."""
-        noise = self.draw_noise(tf.shape(batch["image"])[0], tf.constant([0, 0]))
-        networks = (self.averaged_encoder, self.averaged_decoder, self.averaged_text_encoder)
-        reconstruction, kl = self._terms(batch, noise, networks, training=False)
+        reconstruction, kl, _ = self.elbo_terms(batch)
         loss = tf.reduce_mean(reconstruction) + self.beta * tf.reduce_mean(tf.reduce_sum(kl, axis=1))
         return self.track(batch, **_report(loss, reconstruction, kl))
+
+    def elbo_terms(self, batch):
+        """Reconstruction [B] and KL [B, latent_size] in nats, and the latents' means [B, latent_size], of held-out pictures by
+        the averaged networks. A picture's noise is a function of its pixels: the same alone and in any batch."""
+        seeds = picture_seeds(batch["image"])
+        networks = (self.averaged_encoder, self.averaged_decoder, self.averaged_text_encoder)
+        return self._terms(batch, {"eps": gaussian(seeds, (self.latent_size,))}, networks, training=False)
 
     def _pooled(self, prompts, num_images):
         """The text that steers `num_images` pictures: one prompt for all, or one each; without prompts, the empty one."""
