@@ -2,12 +2,15 @@
 
 import json
 import time
+import warnings
 from pathlib import Path
 
 import keras
+import tensorflow as tf
 
 from tfgen import plotting
 from tfgen.files import save_whole, write_whole
+from tfgen.metrics import checked
 
 
 class SampleGrid(keras.callbacks.Callback):
@@ -56,3 +59,93 @@ class Checkpoint(keras.callbacks.Callback):
         """When the run is complete."""
         self.file.unlink(missing_ok=True)
         self.record.unlink(missing_ok=True)
+
+
+class Measure(keras.callbacks.Callback):
+    """Measures samples during `fit`, logs the figure, keeps the best model, and stops when the figure gets no better.
+
+    The loss of a GAN does not tell how good its pictures are, and a diffusion model's hardly does: here the metric decides. Its
+    value joins the epoch's logs; the folder has it for TensorBoard, with a grid of samples, and the best model as `best.keras`
+    (averaged weights, no optimizer).
+
+    Args:
+        metric: `tfgen.metrics.FrechetDistance`, or another of real and generated pictures that is best when small.
+        real: pictures [N, H, W, C] that the model does not train on, uint8 or floats in [-1, 1].
+        folder: where to write.
+        prompts: of the samples, drawn as many times each as it takes; None for a model without text.
+        num_images: samples of a measurement, of the same seeds each time.
+        every: epochs from one measurement to the next; None for as often as keeps all measuring under a tenth of the time
+            spent in training.
+        patience: measurements without a new best after which training stops; None to go on.
+
+    Attributes:
+        best: the least value so far.
+        training_seconds, measuring_seconds: spent so far.
+    """
+
+    def __init__(self, metric, real, folder, prompts=None, num_images=2000, every=None, patience=None):
+        super().__init__()
+        self.metric, self.folder, self.every, self.patience = metric, Path(folder), every, patience
+        self.prompts, self.num_images = prompts, num_images
+        self.real_features = self._features(real)
+        self.best, self.since_best = float("inf"), 0
+        self.training_seconds, self.measuring_seconds, self._cost = 0.0, 0.0, None
+
+    def _features(self, pictures):
+        extractor = self.metric.extractor
+        return extractor.predict(checked(pictures, extractor.input_shape[1:]), batch_size=256, verbose=0)
+
+    def on_train_begin(self, logs=None):
+        self._writer = tf.summary.create_file_writer(str(self.folder))
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._start = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        start = time.perf_counter()
+        self.training_seconds += start - self._start
+        if self._is_due(epoch):
+            measuring = time.perf_counter()
+            self._measure(epoch, logs)
+            self._cost = time.perf_counter() - measuring
+        self.measuring_seconds += time.perf_counter() - start
+
+    def on_train_end(self, logs=None):
+        self._writer.close()
+        if self.best == float("inf"):
+            warnings.warn("nothing was measured: the run was too short; give every=1 or a longer run", stacklevel=2)
+
+    def _is_due(self, epoch):
+        if self.every:
+            return (epoch + 1) % self.every == 0
+        if self._cost is None:
+            self._features(self._samples(64))  # traces
+            start = time.perf_counter()
+            self._features(self._samples(64))
+            self._cost = (time.perf_counter() - start) * self.num_images / 64
+        return self.measuring_seconds + self._cost <= 0.1 * self.training_seconds
+
+    def _samples(self, num_images):
+        if self.prompts is None:
+            return self.model.generate(num_images=num_images)
+        return self.model.generate([self.prompts[index % len(self.prompts)] for index in range(num_images)])
+
+    def _measure(self, epoch, logs):
+        samples = self._samples(self.num_images)
+        self.metric.reset_state()
+        self.metric.add_real(self.real_features)
+        self.metric.add_generated(self._features(samples))
+        value = self.metric.result()
+        value = float(value[self.metric.name] if isinstance(value, dict) else value)
+        logs[self.metric.name] = value
+        with self._writer.as_default(step=epoch + 1):
+            tf.summary.scalar(self.metric.name, value)
+            tf.summary.image("samples", plotting.grid(samples[:64])[None])
+        self._writer.flush()
+        if value < self.best:
+            self.best, self.since_best = value, 0
+            save_whole(self.model.averaged_model(), self.folder / "best.keras")
+        else:
+            self.since_best += 1
+            if self.patience and self.since_best >= self.patience:
+                self.model.stop_training = True
