@@ -53,12 +53,14 @@ def test_the_shipped_judges_name_real_pictures(name, source, least, tfds_dir):
     assert np.mean(right) >= least
 
 
-def test_a_judge_has_as_many_classes_as_the_labels_of_its_pictures(tfds_dir, tmp_path, monkeypatch):
-    monkeypatch.setenv("TFDS_DATA_DIR", tfds_dir)
-    training.train(
-        training.Settings("judge", data="mnist", split="train[:500]", batch_size=8, steps=2), tmp_path / "judge", verbose=0
-    )
-    assert tfgen.load_model(tmp_path / "judge").output["label"].shape == (None, 10)
+def test_a_judge_has_as_many_classes_as_the_labels_of_its_pictures(tmp_path):
+    for color in ("red", "green", "blue"):
+        (tmp_path / "pictures" / color).mkdir(parents=True)
+        for index in range(10):
+            Image.new("RGB", (16, 16), color).save(tmp_path / "pictures" / color / f"{index}.png")
+    settings = training.Settings("judge", data=f"folder:{tmp_path / 'pictures'}", image_size=16, batch_size=4, steps=2)
+    training.train(settings, tmp_path / "judge", verbose=0)
+    assert tfgen.load_model(tmp_path / "judge").output["label"].shape == (None, 3)
 
 
 def test_pictures_without_classes_teach_no_judge(tmp_path):
