@@ -5,6 +5,7 @@ import errno
 import json
 import os
 import sys
+import warnings
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -155,22 +156,36 @@ def train(
 @app.command()
 def evaluate(
     model: Annotated[str, typer.Argument(help="A model that ships, or a model's folder.")],
-    data: Annotated[str, typer.Option(help="The source to measure against: shapes.")] = "shapes",
-    num_images: Annotated[int, typer.Option(min=2, max=100_000, help="Pictures for each seed and kind of prompt.")] = 512,
+    data: Annotated[str | None, typer.Option(help="The source to measure against; by default that of the training.")] = None,
+    num_images: Annotated[
+        int | None,
+        typer.Option(min=8, max=100_000, help="For each seed: prompts of each kind of scene (512), or pictures (5,000)."),
+    ] = None,
     seeds: Annotated[int, typer.Option(min=1, max=100, help="Number of seeds.")] = 3,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the report to this file.")] = None,
+    extractor: Annotated[
+        str | None, typer.Option(help="A judge, inception_v3 or a file of its weights; the source's judge by default.")
+    ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the report to FILE.json, and a page of pictures to FILE.png.")
+    ] = None,
 ):
-    """Measure a model: prompt accuracy by the frozen judge, mean and standard deviation over seeds."""
+    """Measure a model's pictures: mean and standard deviation over seeds, and the floor, what real pictures would have."""
     if json_file:
         _check_writable(json_file)
-    from tfgen import evaluation, files
+        if json_file.suffix != ".json":
+            raise ValueError(f"{json_file} does not end in .json; give a name such as report.json")
+    from tfgen import evaluation, files, plotting
 
-    report = evaluation.evaluate(model, data, num_images, seeds)
+    warnings.formatwarning = lambda message, *_: f"note: {message}\n"
+    found = evaluation.evaluate(model, data, num_images, seeds, extractor)
+    report = found.report
     if json_file:
         files.write_whole(json_file, (json.dumps(report, indent=2, ensure_ascii=False) + "\n").encode())
+        plotting.evaluation_page(found, json_file.with_suffix(".png"))
     for name, value in report["metrics"].items():
-        spread = f"{value['mean']:.4f} ± {value['standard_deviation']:.4f}"
-        typer.echo(f"{name}: {spread} (renderings of the same scenes: {value['judge_on_real']:.4f})")
+        spread = f" ± {value['standard_deviation']:.4f}" if "standard_deviation" in value else ""
+        floor = f" (floor {value['floor']:.4f})" if "floor" in value else ""
+        typer.echo(f"{name}: {value['mean']:.4f}{spread}{floor}")
 
 
 @app.command()

@@ -1,14 +1,25 @@
-"""Measuring a model."""
+"""Measuring a model: honest figures are means over seeds, beside a floor, by a named extractor."""
+
+from collections import defaultdict
+from dataclasses import dataclass
 
 import keras
 import numpy as np
 
-from tfgen import data
-from tfgen.metrics.prompt_accuracy import all_right
+from tfgen import data, metrics
+from tfgen.data import shapes
+from tfgen.models.diffusion import TextToImageDiffusion
+from tfgen.models.image_model import ImageModel
 from tfgen.models.judge import judge_attributes
-from tfgen.models.registry import load_model
+from tfgen.models.registry import find_model, load_model
+from tfgen.models.vae import VAE
+from tfgen.training import read_settings
 
-_JUDGE = "shapes-judge"
+_EXTRACTORS = {"shapes": "shapes-judge", "mnist": "mnist-judge", "fashion_mnist": "fashion-judge"}
+_NUM_PROMPTS, _NUM_IMAGES = 512, 5000
+_NUM_NEIGHBOURS, _NUM_SHOWN = 500, 8  # pictures of a seed whose nearest training pictures are looked for, and shown
+_LEAST_IMAGES = 8  # more than the neighbours that precision and recall count
+_TIMES = (0.1, 0.3, 0.5, 0.7, 0.9)  # of diffusion, from a clean picture to noise
 # name -> what to ask for: split, language, number of objects
 _PROMPTS = {
     "one_object_en": ("test", "en", 1),
@@ -20,48 +31,291 @@ _PROMPTS = {
 }
 
 
-def evaluate(name, source="shapes", num_images=512, num_seeds=3):
-    """Prompt accuracy of a text-to-image model on rendered scenes: the part of the pictures on which the frozen judge sees
-    every attribute that the prompt states.
+@dataclass
+class Evaluation:
+    """What `evaluate` found.
+
+    Attributes:
+        report: ready for JSON. What was measured and by which extractor; for each metric the mean and standard deviation over
+            the seeds and the floor, the mean of the same metric with other real pictures in place of the generated ones.
+        generated, real: pictures uint8 [N, H, W, C] of the first seed.
+        nearest: for the first generated pictures the nearest training pictures, uint8 [M, H, W, C].
+        generated_features, real_features: float32 [N, D] of the first seed.
+    """
+
+    report: dict
+    generated: np.ndarray
+    real: np.ndarray
+    nearest: np.ndarray
+    generated_features: np.ndarray
+    real_features: np.ndarray
+
+
+def evaluate(name, source=None, num_images=None, num_seeds=3, extractor=None):
+    """Measure a model's pictures against held-out real ones.
+
+    A text-to-image model of scenes draws prompts of six kinds, and shapes-judge says on which part of its pictures every
+    attribute that the prompt states is right. Any other model is compared with the test split, and asked for its captions if it
+    takes prompts. Both are compared by Fréchet and kernel distance, precision, recall, density and coverage, and by the
+    distance to the nearest training picture; by the Inception Score and the classes where the extractor tells classes
+    apart. A VAE has its ELBO measured besides, a diffusion model its error at five noise levels.
 
     Args:
         name: model, as in `load_model`.
-        source: "shapes".
-        num_images: prompts for each seed and kind of prompt, one picture each.
-        num_seeds: seeds 0, 1, …: of the prompts and of the pictures.
+        source: as in `tfgen.data.load`; what the model was trained on by default.
+        num_images: for each seed: prompts of each kind, 512 by default, or pictures, 5,000 by default.
+        num_seeds: seeds 0, 1, …: of the pictures, and of the choice of real ones.
+        extractor: a judge, as in `load_model`, "inception_v3", or a file of weights for that; by default the judge that ships
+            for the source.
 
     Returns:
-        The report, ready for JSON: each metric's mean and standard deviation over the seeds, and the most it can be, the
-        judge's own accuracy on renderings of the same scenes.
+        `Evaluation`.
     """
     model = load_model(name)
-    if source != "shapes":
-        raise ValueError(f"prompt accuracy is measured on shapes, not on {source!r}; use --data shapes")
-    if getattr(model, "text_encoder", None) is None:
-        raise ValueError(f"{name} takes no prompts, so it has no prompt accuracy")
-    if model.image_shape != (32, 32, 3):
-        raise ValueError(f"the judge reads pictures of 32x32 in colour, {name} draws {model.image_shape}; nothing to measure")
-    judge = load_model(_JUDGE)
-    progress = keras.utils.Progbar(len(_PROMPTS) * num_seeds, unit_name="seed")
-    metrics = {}
-    for kind, (split, language, num_objects) in _PROMPTS.items():
-        generated, real = [], []
-        for seed in range(num_seeds):
-            prompts, stated, pictures = data.shapes_prompts(num_images, split, language, (num_objects,), seed, model.image_size)
-            drawn = model.generate(prompts, seed=1_000_000 * seed)
-            generated.append(np.mean(all_right(stated, judge_attributes(judge, drawn))))
-            real.append(np.mean(all_right(stated, judge_attributes(judge, pictures))))
-            progress.add(1)
-        metrics[f"prompt_accuracy_{kind}"] = {
-            "mean": float(np.mean(generated)),
-            "standard_deviation": float(np.std(generated)),
-            "judge_on_real": float(np.mean(real)),
-        }
-    return {
+    if not isinstance(model, ImageModel):
+        raise ValueError(f"{name} makes no pictures; give another model (see `tfgen info`)")
+    source, split, language, options = _training_data(name, source)
+    extractor = extractor or _EXTRACTORS.get(source)
+    if extractor is None:
+        raise ValueError(f"no extractor ships for {source}; give --extractor, such as inception_v3")
+    read, scores = _Reader(extractor), _Scores()
+    _check_size(model, read.extractor)
+    if source == "shapes" and model.text_encoder is not None and read.reads_scenes:
+        rounds = _scene_rounds(model, read.judge, num_images or _NUM_PROMPTS, num_seeds, scores)
+    else:
+        rounds = _test_split_rounds(model, read, source, language, num_images or _NUM_IMAGES, num_seeds, scores)
+    progress = keras.utils.Progbar(num_seeds, unit_name="seed")
+    drawn = []
+    for pictures in rounds:
+        _compare(read, pictures, scores)
+        drawn.append(pictures)
+        progress.add(1)
+    training = data.load(source, split, model.image_size, language, **options)
+    nearest = _nearest_training_pictures(read, training, drawn, scores)
+    if isinstance(model, VAE):
+        _held_out_elbo(model, source, language, scores)
+    if isinstance(model, TextToImageDiffusion):
+        _errors_by_time(model, source, language, scores)
+    first = drawn[0]
+    report = {
         "model": str(name),
         "data": source,
-        "num_images": num_images,
+        "num_images": len(first.generated),
         "seeds": list(range(num_seeds)),
-        "judge": _JUDGE,
-        "metrics": metrics,
+        "extractor": read.extractor.name,
+        "metrics": scores.summary(),
     }
+    return Evaluation(report, first.generated, first.real, nearest, read.features(first.generated), read.features(first.real))
+
+
+@dataclass
+class _Pictures:
+    """Of one seed: what the model drew, and as many real ones twice, uint8 [N, H, W, C]."""
+
+    generated: np.ndarray
+    real: np.ndarray
+    held_out: np.ndarray
+
+
+class _Scores:
+    """Figures by metric, one a seed, and their floors."""
+
+    def __init__(self):
+        self.values, self.floors = defaultdict(list), defaultdict(list)
+
+    def add(self, name, value, floor=None):
+        self.values[name].append(float(value))
+        if floor is not None:
+            self.floors[name].append(float(floor))
+
+    def summary(self):
+        """Mean, standard deviation where there is more than one seed, and floor where there is one, by metric."""
+        report = {}
+        for name, values in self.values.items():
+            report[name] = {"mean": float(np.mean(values))}
+            if len(values) > 1:
+                report[name]["standard_deviation"] = float(np.std(values, ddof=1))
+            if name in self.floors:
+                report[name]["floor"] = float(np.mean(self.floors[name]))
+        return report
+
+
+class _Reader:
+    """Features of pictures, and the classes that a judge reads in them."""
+
+    def __init__(self, name):
+        if name == "inception_v3" or str(name).endswith(".h5"):
+            self.judge = None
+            self.extractor = metrics.inception_v3("imagenet" if name == "inception_v3" else name)
+        else:
+            self.judge = load_model(name)
+            self.extractor = metrics.feature_extractor(self.judge, name=str(name))
+
+    @property
+    def reads_scenes(self):
+        return self.judge is not None and "background" in self.judge.output
+
+    @property
+    def reads_labels(self):
+        return self.judge is not None and "label" in self.judge.output
+
+    def features(self, pictures):
+        return self.extractor.predict(metrics.checked(pictures, self.extractor.input_shape[1:]), batch_size=256, verbose=0)
+
+    def logits(self, pictures):
+        return self.judge.predict(metrics.checked(pictures, self.judge.input_shape[1:]), batch_size=256, verbose=0)["label"]
+
+
+def _training_data(name, source):
+    """Source, split, language and options of what a model learned from: by the settings beside it, or of another source."""
+    path = find_model(name)
+    file = (path if path.is_dir() else path.parent) / "settings.toml"
+    if not file.is_file():
+        if source is None:
+            raise ValueError(f"{name} has no settings.toml beside it that names its data; give them by --data")
+        return source, "train", "en", {}
+    settings = read_settings(file)
+    if source in (None, settings.data):
+        return settings.data, settings.split, settings.language, settings.options
+    return source, "train", settings.language, {}
+
+
+def _check_size(model, reader):
+    """Said before an hour of drawing, not after."""
+    shape = reader.input_shape[1:]
+    if any(wanted not in (None, size) for wanted, size in zip(shape, model.image_shape, strict=True)):
+        raise ValueError(
+            f"the model draws pictures {model.image_shape} and {reader.name} reads {shape}; give another extractor, such as "
+            "inception_v3"
+        )
+
+
+def _scene_rounds(model, judge, num_prompts, num_seeds, scores):
+    """`_Pictures` of English prompts for one and two objects, seed by seed; all kinds of prompts are judged on the way."""
+    for seed in range(num_seeds):
+        drawn, others = [], ([], [])
+        for kind, (split, language, num_objects) in _PROMPTS.items():
+            prompts, stated, pictures = data.shapes_prompts(
+                num_prompts, split, language, (num_objects,), seed, model.image_size
+            )
+            generated = model.generate(prompts, seed=1_000_000 * seed + 100_000 * num_objects)
+            seen, seen_real = judge_attributes(judge, generated), judge_attributes(judge, pictures)
+            right = [metrics.all_right(stated, found).mean() for found in (seen, seen_real)]
+            scores.add(f"prompt_accuracy_{kind}", *right)
+            if (split, language) != ("test", "en"):
+                continue
+            for column, attribute in enumerate(shapes.ATTRIBUTES):
+                asked = stated[:, column] >= 0
+                if asked.any():
+                    right = [(found[:, column] == stated[:, column])[asked].mean() for found in (seen, seen_real)]
+                    scores.add(f"{attribute}_accuracy_{kind}", *right)
+            drawn.append(generated)
+            for half, pile in enumerate(others):  # scenes of the same kind, but others
+                other = data.shapes_prompts(
+                    num_prompts, split, language, (num_objects,), 1_000 + 2 * seed + half, model.image_size
+                )
+                pile.append(other[2])
+        mixed = np.random.default_rng(seed).permutation(2 * num_prompts)
+        yield _Pictures(*(np.concatenate(pile)[mixed] for pile in (drawn, *others)))
+
+
+def _test_split_rounds(model, read, source, language, num_images, num_seeds, scores):
+    """`_Pictures` beside two halves of the test split, seed by seed; of captions from there if the model takes prompts."""
+    examples = _examples(model, source, language)
+    num_images = min(num_images, len(examples["image"]) // 2)
+    if num_images < _LEAST_IMAGES:
+        raise ValueError(f"the test split of {source} has {len(examples['image'])} pictures; {2 * _LEAST_IMAGES} are needed")
+    for seed in range(num_seeds):
+        chosen = np.random.default_rng(seed).permutation(len(examples["image"]))
+        first, second = chosen[:num_images], chosen[num_images : 2 * num_images]
+        if model.text_encoder is None:
+            generated = model.generate(num_images=num_images, seed=1_000_000 * seed)
+        else:
+            generated = model.generate(examples["caption"][second].tolist(), seed=1_000_000 * seed)
+        held_out = examples["image"][second]
+        if read.reads_labels:
+            logits = [read.logits(pictures) for pictures in (generated, held_out)]
+            scores.add("inception_score", *(metrics.inception_score(_softmax(values)) for values in logits))
+            seen = [values.argmax(axis=1) for values in logits]
+            for label in range(logits[0].shape[1]):
+                scores.add(f"class_{label}_part", *((labels == label).mean() for labels in seen))
+            if model.text_encoder is not None and "label" in examples:
+                asked = examples["label"][second]
+                scores.add("prompt_accuracy", *((labels == asked).mean() for labels in seen))
+        yield _Pictures(generated, examples["image"][first], held_out)
+
+
+def _softmax(logits):
+    exponentials = np.exp(logits - logits.max(axis=1, keepdims=True), dtype=np.float64)
+    return exponentials / exponentials.sum(axis=1, keepdims=True)
+
+
+def _examples(model, source, language):
+    """All of the test split as arrays: image uint8 [N, H, W, C], caption str [N], and what else there is."""
+    batches = []
+    for batch in data.load(source, "test", model.image_size, language).batch(256).as_numpy_iterator():
+        batches.append({**batch, "image": np.round((batch["image"] + 1) * 127.5).astype(np.uint8)})
+    whole = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
+    if whole["image"].shape[1:] != model.image_shape:
+        shape = whole["image"].shape[1:]
+        raise ValueError(f"{source} has pictures {shape}, the model draws {model.image_shape}; give the data of its training")
+    return {**whole, "caption": np.array([caption.decode() for caption in whole["caption"]])}
+
+
+def _compare(read, pictures, scores):
+    """Everything that compares generated with real pictures by their features."""
+    reference = read.features(pictures.real)
+    found, floor = (
+        _compared(read.extractor, reference, read.features(images)) for images in (pictures.generated, pictures.held_out)
+    )
+    for name in found:
+        scores.add(name, found[name], floor[name])
+
+
+def _compared(extractor, real_features, features):
+    distance = metrics.FrechetDistance(extractor)
+    distance.add_real(real_features)
+    distance.add_generated(features)
+    kernel_distance, standard_error = metrics.kernel_distance(real_features, features)
+    return {
+        "frechet_distance": distance.result(),
+        "kernel_distance": kernel_distance,
+        "kernel_distance_standard_error": standard_error,
+        **metrics.precision_recall(real_features, features)._asdict(),
+    }
+
+
+def _nearest_training_pictures(read, training, drawn, scores):
+    """Mean distance to the nearest training picture, of each seed; returns those nearest to the first seed's first pictures."""
+    of_seeds = [images[:_NUM_NEIGHBOURS] for pictures in drawn for images in (pictures.generated, pictures.held_out)]
+    metric = metrics.NearestTrainingPictures(read.extractor, np.concatenate(of_seeds))
+    nearest, seen = np.zeros_like(drawn[0].generated[:_NUM_SHOWN]), 0
+    for batch in training.batch(256).as_numpy_iterator():
+        metric.update_state(batch["image"])
+        indices = metric.indices[: len(nearest), 0] - seen
+        new = indices >= 0
+        nearest[new] = np.round((batch["image"][indices[new]] + 1) * 127.5)
+        seen += len(batch["image"])
+    for generated, held_out in metric.distances[:, 0].reshape(len(drawn), 2, -1).mean(axis=2):
+        scores.add(metric.name, generated, held_out)
+    return nearest
+
+
+def _test_batches(model, source, language):
+    tokenizer = model.text_encoder and model.text_encoder.tokenizer
+    return data.prepare(data.load(source, "test", model.image_size, language), tokenizer, 256)
+
+
+def _errors_by_time(model, source, language, scores):
+    """Over the first 2,048 pictures of the test split."""
+    errors = [model.error_by_time(batch, _TIMES) for batch in _test_batches(model, source, language).take(8)]
+    for time, error in zip(_TIMES, np.mean(errors, axis=0), strict=True):
+        scores.add(f"x0_error_at_{time}", error)
+
+
+def _held_out_elbo(model, source, language, scores):
+    metric = metrics.HeldOutELBO(model)
+    for batch in _test_batches(model, source, language):
+        metric.update_state(batch)
+    for name, value in metric.result().items():
+        scores.add(name, value)

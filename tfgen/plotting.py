@@ -25,6 +25,73 @@ def grid(images, columns=None, padding=2):
     return sheet
 
 
+def evaluation_page(found, file):
+    """What `tfgen.evaluation.evaluate` found, on one page.
+
+    Generated pictures and the nearest training pictures; the features of real and generated pictures in the plane in which the
+    real ones spread most; each score from 0 to 1 beside its floor; all other figures as text, but a diffusion model's
+    error at each noise level as a curve.
+
+    Args:
+        found: `tfgen.evaluation.Evaluation`.
+        file: PNG to write, whole or not at all.
+    """
+    from matplotlib.figure import Figure  # slow to import, and nothing else here needs it
+
+    report = found.report
+    errors, parts, others = {}, {}, {}
+    for name, value in report["metrics"].items():
+        if "error_at" in name:
+            errors[float(name.rpartition("_")[2])] = value["mean"]
+        elif name.endswith("_part") or "accuracy" in name or name in ("precision", "recall", "coverage"):
+            parts[name] = value
+        else:
+            others[name] = value
+    figure = Figure(figsize=(12, 12), layout="constrained")
+    figure.suptitle(f"{report['model']}, {report['data']}, features of {report['extractor']}")
+    rows = [["samples", "plane"], ["nearest", "scores"], ["others", "scores"]] + ([["errors", "scores"]] if errors else [])
+    panels = figure.subplot_mosaic(rows, height_ratios=(4, 1, 2, 1.5)[: len(rows)])
+    _show(panels["samples"], grid(found.generated[:: max(1, len(found.generated) // 64)][:64], 8), "generated")
+    pairs = np.concatenate([found.generated[: len(found.nearest)], found.nearest])
+    _show(panels["nearest"], grid(pairs, len(found.nearest)), "generated, and below the nearest training pictures")
+
+    mean = found.real_features.mean(axis=0)
+    _, _, axes = np.linalg.svd(found.real_features - mean, full_matrices=False)
+    for features, name in ((found.real_features, "real"), (found.generated_features, "generated")):
+        x, y = ((features - mean) @ axes[:2].T)[:1000].T
+        panels["plane"].scatter(x, y, s=4, alpha=0.5, label=name)
+    panels["plane"].set(title="features, where real ones differ most", xticks=[], yticks=[])
+    panels["plane"].legend()
+
+    places = np.arange(len(parts))
+    means, spreads = ([value.get(key, 0) for value in parts.values()] for key in ("mean", "standard_deviation"))
+    panels["scores"].barh(places, means, xerr=spreads)
+    panels["scores"].plot([value["floor"] for value in parts.values()], places, "k|", markersize=9)
+    panels["scores"].set(
+        yticks=places, yticklabels=parts, xlim=(0, None), title="generated ± standard deviation; | real pictures"
+    )
+    panels["scores"].tick_params(axis="y", labelsize=7)
+    panels["scores"].invert_yaxis()
+    lines = [f"{'':<30}{'mean':>10}{'± sd':>10}{'floor':>10}"]
+    for name, value in others.items():
+        cells = [f"{value[key]:.4g}" if key in value else "" for key in ("mean", "standard_deviation", "floor")]
+        lines.append(f"{name:<30}{''.join(f'{cell:>10}' for cell in cells)}")
+    panels["others"].text(0, 1, "\n".join(lines), family="monospace", fontsize=9, va="top")
+    panels["others"].axis("off")
+    if errors:
+        panels["errors"].semilogy(*zip(*errors.items(), strict=True), "o-")
+        panels["errors"].set(title="mean squared error of the estimated picture", xlabel="t, from clean picture to noise")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=80)
+    write_whole(file, buffer.getvalue())
+
+
+def _show(panel, picture, title):
+    panel.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    panel.set(title=title, anchor="N")
+    panel.axis("off")
+
+
 def png_bytes(image, scale=1):
     """A picture uint8 [H, W, 1 or 3] as the bytes of a PNG, each pixel drawn `scale` times as large."""
     picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)

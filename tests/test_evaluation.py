@@ -1,0 +1,64 @@
+"""`tfgen evaluate`, on models that ship."""
+
+import json
+import runpy
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tfgen import evaluation, plotting
+from tfgen.models.registry import find_model, shipped_models
+
+pytestmark = pytest.mark.skipif("shapes-judge" not in shipped_models(), reason="the judge is not shipped yet")
+
+
+def test_a_scene_model_is_judged_and_compared(tmp_path):
+    shipped = find_model("shapes-diffusion")
+    (tmp_path / "model.keras").write_bytes((shipped / "model.keras").read_bytes())
+    settings = (shipped / "settings.toml").read_text()
+    assert "num_scenes = 200000" in settings  # all are searched for near pictures
+    (tmp_path / "settings.toml").write_text(settings.replace("num_scenes = 200000", "num_scenes = 1000"))
+    with pytest.warns(UserWarning, match="16 pictures for 192 features"):
+        found = evaluation.evaluate(tmp_path, num_images=8, num_seeds=2)
+    report = json.loads(json.dumps(found.report))
+    assert report["data"] == "shapes"
+    assert report["extractor"] == "shapes-judge"
+    assert report["seeds"] == [0, 1]
+    for name in ("prompt_accuracy_one_object_en", "shape_1_accuracy_one_object_en", "precision"):
+        value = report["metrics"][name]
+        assert 0 <= value["mean"] <= 1
+        assert value["standard_deviation"] >= 0
+    assert report["metrics"]["prompt_accuracy_one_object_en"]["floor"] > 0.9
+    assert report["metrics"]["frechet_distance"]["floor"] < report["metrics"]["frechet_distance"]["mean"]
+    assert report["metrics"]["x0_error_at_0.9"]["mean"] > report["metrics"]["x0_error_at_0.1"]["mean"]
+    plotting.evaluation_page(found, tmp_path / "page.png")
+    with Image.open(tmp_path / "page.png") as page:
+        assert min(page.size) > 500
+
+
+@pytest.mark.parametrize(("name", "data"), [("fashion-dcgan", "fashion_mnist"), ("mnist-vae", "mnist")])
+def test_a_model_without_text_is_compared_with_the_test_split(name, data, tfds_dir, monkeypatch):
+    monkeypatch.setenv("TFDS_DATA_DIR", tfds_dir)
+    metrics = evaluation.evaluate(name, num_images=256, num_seeds=1).report["metrics"]
+    assert metrics["frechet_distance"]["mean"] > metrics["frechet_distance"]["floor"]
+    assert 1 < metrics["inception_score"]["mean"] <= 10
+    assert np.isclose(sum(metrics[f"class_{label}_part"]["mean"] for label in range(10)), 1)
+    assert ("negative_elbo" in metrics) == (name == "mnist-vae")
+
+
+def test_what_cannot_be_measured_is_refused():
+    with pytest.raises(ValueError, match="makes no pictures"):
+        evaluation.evaluate("shapes-judge")
+    with pytest.raises(ValueError, match="no extractor ships"):
+        evaluation.evaluate("mnist-vae", "cifar10")
+
+
+def test_cards_say_what_was_measured():
+    root = Path(__file__).parents[1]
+    card = runpy.run_path(root / "docs" / "cards.py")["card"]
+    reports = sorted(root.glob("saved_models/*/report.json"))
+    assert reports
+    for report in reports:
+        assert (report.parent / "README.md").read_text() == card(report.parent), f"run docs/cards.py after {report}"
