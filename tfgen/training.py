@@ -22,11 +22,12 @@ from tfgen.models.diffusion import TextToImageDiffusion
 from tfgen.models.image_model import MAX_PROMPT_CHARACTERS
 from tfgen.models.judge import build_judge, judge_batch, judge_losses
 from tfgen.models.optimizers import ConvolutionalMuon
-from tfgen.models.registry import load_model
+from tfgen.models.registry import find_preset, load_model
 from tfgen.models.vae import VAE
 
 FAMILIES = {"dcgan": DCGAN, "vae": VAE, "diffusion": TextToImageDiffusion}
 _LEARNING_RATES = {"dcgan": 2e-4, "vae": 1e-3, "diffusion": 4e-3, "judge": 2e-3}
+_TEXT_ENCODERS = ("transformer", "word_vectors", "preset")
 _TEXT_LEARNING_RATE = 2e-4
 _MATCHING_BATCH, _MATCHING_STEPS, _MATCHING_PART = 128, 2500, 1 / 6
 _LEAST_STEPS_BETWEEN_SAMPLES = 500
@@ -42,8 +43,10 @@ class Settings:
         data, split, language, image_size: as in `tfgen.data.load`; image_size 0 is the source's usual one.
         options: further arguments of `tfgen.data.load`.
         augmentation: arguments of `tfgen.data.Augmentation`.
-        text: arguments of the text encoder (width, depth, num_heads) and its tokenizer (vocabulary_size,
-            sequence_length); empty for a model without text.
+        text: empty for a model without text. `encoder` says of which kind: "transformer", if it says nothing, with the
+            arguments of `tfgen.text.TransformerTextEncoder` (width, depth, num_heads) and of its tokenizer (vocabulary_size,
+            sequence_length); "word_vectors", with those of `tfgen.text.build_word_vector_encoder`; "preset", with those of
+            `tfgen.text.load_preset_encoder`.
         model: arguments of the family's class.
         batch_size, steps, steps_per_epoch: of training; steps is the sum over all epochs.
         learning_rate: falls to zero along a cosine for diffusion, VAE and judge; constant for a GAN. 0 becomes the usual one.
@@ -193,21 +196,34 @@ def build(settings, source):
     if settings.family == "judge":
         return build_judge(shape[0], shape[-1], _num_classes(settings, source))
     arguments = {"image_size": shape[0], "image_channels": shape[-1], **settings.model}
-    encoder_settings = dict(settings.text)
-    if settings.family == "diffusion" or encoder_settings:
-        tokenizer_settings = {
-            name: encoder_settings.pop(name) for name in ("vocabulary_size", "sequence_length") if name in encoder_settings
-        }
-        corpus = captions.vocabulary_corpus() if settings.data == "shapes" else source.map(lambda example: example["caption"])
-        try:
-            tokenizer = text.build_tokenizer(corpus, **tokenizer_settings)
-            arguments["text_encoder"] = text.TransformerTextEncoder(tokenizer, **encoder_settings)
-        except TypeError as error:
-            raise ValueError(f"[text] settings make no text encoder: {error}") from None
+    if settings.family == "diffusion" or settings.text:
+        arguments["text_encoder"] = _text_encoder(settings, source)
     try:
         return FAMILIES[settings.family](**arguments)
     except TypeError as error:
         raise ValueError(f"[model] settings make no {settings.family}: {error}") from None
+
+
+def _text_encoder(settings, source):
+    """An untrained text encoder for the captions of a source; `encoder` of the [text] settings says of which kind."""
+    chosen = {"encoder": "transformer", **settings.text}
+    kind = chosen.pop("encoder")
+    if kind not in _TEXT_ENCODERS:
+        raise ValueError(f"unknown [text] encoder {kind!r}; choose from {', '.join(_TEXT_ENCODERS)}")
+    if settings.data == "shapes":
+        corpus = captions.vocabulary_corpus()
+    else:
+        corpus = [caption.decode() for caption in source.map(lambda example: example["caption"]).as_numpy_iterator()]
+    try:
+        if kind == "word_vectors":
+            return text.build_word_vector_encoder(corpus, **chosen)
+        if kind == "preset":
+            return text.load_preset_encoder(find_preset(chosen.pop("preset", "bilingual-bert")), corpus, **chosen)
+        names = [name for name in ("vocabulary_size", "sequence_length") if name in chosen]
+        tokenizer = text.build_tokenizer(corpus, **{name: chosen.pop(name) for name in names})
+        return text.TransformerTextEncoder(tokenizer, **chosen)
+    except TypeError as error:
+        raise ValueError(f"[text] settings make no text encoder: {error}") from None
 
 
 def _num_classes(settings, source):
@@ -320,7 +336,7 @@ def batches_for(model, settings, source, start_step):
     batches = data.prepare(
         source, text_encoder and text_encoder.tokenizer, settings.batch_size, training=True,
         augmentation=settings.augmentation and data.Augmentation(**settings.augmentation), seed=settings.seed,
-        start_step=start_step,
+        start_step=start_step, text_features=text_encoder and text_encoder.frozen_features,
     )  # fmt: skip
     return batches.map(judge_batch) if settings.family == "judge" else batches
 

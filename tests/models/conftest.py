@@ -20,9 +20,10 @@ def tokenizer():
 def make_model(tokenizer):
     """A function from a family's name to a new, compiled, tiny model; the same weights each time."""
 
-    def make(family, with_text=True, jit_compile=False, **settings):
+    def make(family, with_text=True, jit_compile=False, encoder=None, **settings):
         keras.utils.set_random_seed(0)
-        encoder = text.TransformerTextEncoder(tokenizer, width=16, depth=1, num_heads=2) if with_text else None
+        if with_text and encoder is None:
+            encoder = text.TransformerTextEncoder(tokenizer, width=16, depth=1, num_heads=2)
         shape = {"image_size": IMAGE_SIZE, "image_channels": 3}
         if family == "diffusion":
             model = TextToImageDiffusion(encoder, **shape, channels=(16, 16), num_heads=2, steps=4, **settings)

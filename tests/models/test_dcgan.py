@@ -77,3 +77,27 @@ def test_spectral_normalization_bounds_every_layer_of_the_discriminator(make_mod
     model.evaluate(tf.data.Dataset.from_tensors(batch), verbose=0)
     for left, right in zip(before, model.get_weights(), strict=True):
         assert np.array_equal(left, right)  # measuring changes nothing
+
+
+def test_a_real_picture_with_anothers_caption_counts_as_false(make_model, batches):
+    model = make_model("dcgan", text_conditioning="matching_aware")
+    history = model.fit(batches, steps_per_epoch=3, shuffle=False, verbose=0).history
+    assert np.isfinite(list(history.values())).all()
+    batch = next(iter(batches))
+    text = model.text_encoder.encode(batch)
+    fake = model.generator({"latents": tf.zeros([8, 6]), "pooled": text["pooled"]}, training=False)
+    given = {"pooled": text["pooled"]}
+    loss, _ = model._discriminator_loss(batch, fake, given, tf.zeros([8]), training=False)
+
+    def logits(image, pooled):
+        return model.discriminator({"image": image, "pooled": pooled}, training=False)
+
+    real, wrong = logits(batch["image"], text["pooled"]), logits(batch["image"], tf.roll(text["pooled"], 1, axis=0))
+    expected = tf.nn.softplus(-real) + (tf.nn.softplus(logits(fake, text["pooled"])) + tf.nn.softplus(wrong)) / 2
+    assert float(loss) == pytest.approx(float(tf.reduce_mean(expected)), rel=1e-5)
+    same = {**batch, "label": tf.zeros([8], tf.int64)}  # of one class: no caption is wrong
+    loss, _ = model._discriminator_loss(same, fake, given, tf.zeros([8]), training=False)
+    expected = tf.nn.softplus(-real) + tf.nn.softplus(logits(fake, text["pooled"]))
+    assert float(loss) == pytest.approx(float(tf.reduce_mean(expected)), rel=1e-5)
+    with pytest.raises(ValueError, match="choose from projection, matching_aware"):
+        DCGAN(28, 1, text_conditioning="concatenation")

@@ -46,8 +46,9 @@ def resize(image, image_size):
 
 
 def prepare(
-    dataset, tokenizer=None, batch_size=32, *, image_size=None, training=False, augmentation=None, seed=0, start_step=0
-):
+    dataset, tokenizer=None, batch_size=32, *, image_size=None, training=False, augmentation=None, seed=0, start_step=0,
+    text_features=None,
+):  # fmt: skip
     """Batches of numbers from captioned examples.
 
     For training the batches never end, every one is full and a set smaller than a batch is repeated; their order and
@@ -63,10 +64,13 @@ def prepare(
         augmentation: `Augmentation`, applied in training only.
         seed: int.
         start_step: number of batches to leave out at the start.
+        text_features: for training, a callable from token ids [B, T] and their mask to features [B, T, F]. It is asked once for
+            each caption, and its answers are held in memory, in 16 bits.
 
     Returns:
         A `tf.data.Dataset` of dicts: `image` float32 [B, H, W, C] in [-1, 1]; with a tokenizer `token_ids` int32 [B, T]
-        and `padding_mask` bool [B, T]; whatever else the examples carry, `label` or `attributes`, as it is.
+        and `padding_mask` bool [B, T]; with `text_features` those, float32 [B, T, F]; whatever else the examples carry, `label`
+        or `attributes`, as it is.
     """
 
     def to_bytes(example):
@@ -81,13 +85,22 @@ def prepare(
         if tokenizer is not None:
             batch["token_ids"] = tokenizer(captions)
             batch["padding_mask"] = batch["token_ids"] != 0
+        if "text_features" in batch:
+            batch["text_features"] = tf.cast(batch["text_features"], tf.float32)
         return batch
+
+    def with_features(block):
+        token_ids = tokenizer(block["caption"])
+        return {**block, "text_features": tf.cast(text_features(token_ids, token_ids != 0), tf.float16)}
 
     examples = dataset.map(to_bytes, num_parallel_calls=2)
     if training:
         num_examples = int(dataset.cardinality())
         # Blocks of examples take half the memory of as many alone.
-        cached, buffer_size = examples.batch(256).cache().unbatch(), min(num_examples, 50_000)
+        blocks = examples.batch(256)
+        if text_features is not None:
+            blocks = blocks.map(with_features)
+        cached, buffer_size = blocks.cache().unbatch(), min(num_examples, 50_000)
 
         def shuffled(epoch):
             # A global seed (keras.utils.set_random_seed) would be mixed in, and fails on a seed that is a tensor.

@@ -25,7 +25,7 @@ class CaptionMatcher(keras.Model):
     section 2.3); where a batch holds a caption more than once, its pictures are equally right.
 
     Args:
-        text_encoder: `tfgen.text.TransformerTextEncoder`, which learns. The picture's encoder is thrown away.
+        text_encoder: `tfgen.text.TextEncoder`, which learns. The picture's encoder is thrown away.
         image_size, image_channels: of the pictures.
         reads_attributes: whether the batches hold the attributes of scenes; their mean cross-entropy then joins the loss.
         width: channels of the picture encoder's finest grid.
@@ -58,7 +58,7 @@ class CaptionMatcher(keras.Model):
         same = tf.cast(tf.reduce_all(token_ids[:, None] == token_ids[None], axis=-1), tf.float32)  # [B, B]
         target = same / tf.reduce_sum(same, axis=-1, keepdims=True)
         with tf.GradientTape() as tape:
-            pooled = self.text_encoder(token_ids, batch["padding_mask"])["pooled"]
+            pooled = self.text_encoder.encode(batch)["pooled"]
             picture = self.picture_encoder(batch["image"], training=True)
             text, picture = tf.math.l2_normalize(pooled, axis=-1), tf.math.l2_normalize(picture, axis=-1)
             logits = INVERSE_TEMPERATURE * tf.matmul(text, picture, transpose_b=True)

@@ -18,6 +18,8 @@ LOSSES = {
     "wasserstein": (lambda real, fake: fake - real, lambda fake: -fake),
 }
 
+TEXT_CONDITIONINGS = ("projection", "matching_aware")
+
 
 def generator(image_size, image_channels, latent_size, text_width, width, dense):
     """Latents [B, latent_size], and the pooled text [B, text_width] where there is text, to pictures in [-1, 1]."""
@@ -30,11 +32,11 @@ def generator(image_size, image_channels, latent_size, text_width, width, dense)
     return keras.Model(inputs, layers.Activation("tanh")(picture), name="generator")
 
 
-def discriminator(image_size, image_channels, text_width, width, dense, spectral_normalization):
+def discriminator(image_size, image_channels, text_width, text_conditioning, width, dense, spectral_normalization):
     """Pictures, and the pooled text where there is text, to logits [B], high for real.
 
-    Text enters by projection: the logit gains the inner product of features and text (Miyato & Koyama, 2018,
-    arXiv:1802.05637).
+    Text enters by "projection", the logit gaining the inner product of features and text (Miyato & Koyama, 2018,
+    arXiv:1802.05637), or, "matching_aware", beside the features in a last hidden layer (Reed et al., 2016, arXiv:1605.05396).
     """
 
     def wrap(layer):
@@ -43,9 +45,13 @@ def discriminator(image_size, image_channels, text_width, width, dense, spectral
     image = keras.Input((image_size, image_size, image_channels), name="image")
     inputs = {"image": image}
     features = picture_to_features(image, width, dense=dense, wrap=wrap)
-    logits = wrap(layers.Dense(1, name="logit"))(features)
     if text_width:
         inputs["pooled"] = keras.Input((text_width,), name="pooled")
+    if text_width and text_conditioning == "matching_aware":
+        features = layers.Concatenate()([features, inputs["pooled"]])
+        features = layers.LeakyReLU(0.2)(wrap(layers.Dense(4 * text_width, name="match"))(features))
+    logits = wrap(layers.Dense(1, name="logit"))(features)
+    if text_width and text_conditioning == "projection":
         projected = wrap(layers.Dense(text_width, name="projection"))(features)
         logits = layers.Add()([logits, layers.Dot(1)([projected, inputs["pooled"]])])
     return keras.Model(inputs, layers.Flatten()(logits), name="discriminator")
@@ -58,7 +64,9 @@ class DCGAN(ImageModel):
     Args:
         image_size: 28, 32, 64 or any size that halves to 8 or less.
         image_channels: 1 or 3.
-        text_encoder: `tfgen.text.TransformerTextEncoder`, trained by the discriminator's loss; None for no text.
+        text_encoder: `tfgen.text.TextEncoder`, trained by the discriminator's loss; None for no text.
+        text_conditioning: how the discriminator reads the text: "projection", or "matching_aware", which is shown real pictures
+            with others' captions too and must call them false (Reed et al., 2016, arXiv:1605.05396, section 4.1).
         latent_size: length of the random vector that a picture is made from.
         width: channels of the finest grid.
         dense: fully connected networks in place of convolutions.
@@ -72,24 +80,29 @@ class DCGAN(ImageModel):
     """
 
     settings = (
-        "image_size", "image_channels", "latent_size", "width", "dense", "adversarial_loss", "spectral_normalization",
-        "gradient_penalty", "ema_half_life",
+        "image_size", "image_channels", "text_conditioning", "latent_size", "width", "dense", "adversarial_loss",
+        "spectral_normalization", "gradient_penalty", "ema_half_life",
     )  # fmt: skip
 
     def __init__(
-        self, image_size=28, image_channels=1, text_encoder=None, *, latent_size=100, width=64, dense=False,
-        adversarial_loss="non_saturating", spectral_normalization=False, gradient_penalty=10.0, ema_half_life=10_000, **kwargs,
+        self, image_size=28, image_channels=1, text_encoder=None, *, text_conditioning="projection", latent_size=100, width=64,
+        dense=False, adversarial_loss="non_saturating", spectral_normalization=False, gradient_penalty=10.0,
+        ema_half_life=10_000, **kwargs,
     ):  # fmt: skip
         metric_names = ("generator_loss", "discriminator_loss", "discriminator_accuracy")
         super().__init__(image_size, image_channels, text_encoder, ema_half_life, metric_names, **kwargs)
         if adversarial_loss not in LOSSES:
             raise ValueError(f"unknown adversarial_loss {adversarial_loss!r}; choose from {', '.join(LOSSES)}")
-        self.latent_size, self.width, self.dense = latent_size, width, dense
+        if text_conditioning not in TEXT_CONDITIONINGS:
+            raise ValueError(f"unknown text_conditioning {text_conditioning!r}; choose from {', '.join(TEXT_CONDITIONINGS)}")
+        self.text_conditioning, self.latent_size, self.width, self.dense = text_conditioning, latent_size, width, dense
         self.adversarial_loss, self.spectral_normalization = adversarial_loss, spectral_normalization
         self.gradient_penalty = gradient_penalty
         text_width = text_encoder.width if text_encoder else None
         self.generator = generator(image_size, image_channels, latent_size, text_width, width, dense)
-        self.discriminator = discriminator(image_size, image_channels, text_width, width, dense, spectral_normalization)
+        self.discriminator = discriminator(
+            image_size, image_channels, text_width, text_conditioning, width, dense, spectral_normalization
+        )
         self.add_averages("generator", "text_encoder")
         self.built = True
 
@@ -131,7 +144,7 @@ class DCGAN(ImageModel):
         with tf.GradientTape() as tape:
             text = self._text(batch)
             fake = self.generator({"latents": noise["discriminator_latents"], **text}, training=True)
-            loss, accuracy = self._discriminator_loss(batch["image"], fake, text, noise["mix"])
+            loss, accuracy = self._discriminator_loss(batch, fake, text, noise["mix"])
         self.descend(tape, loss, "discriminator_optimizer")
 
         text = self._text(batch)
@@ -146,12 +159,19 @@ class DCGAN(ImageModel):
         """What of the captions steers the networks: the pooled vector."""
         if self.text_encoder is None:
             return {}
-        return {"pooled": self.text_encoder(batch["token_ids"], batch["padding_mask"])["pooled"]}
+        return {"pooled": self.text_encoder.encode(batch)["pooled"]}
 
-    def _discriminator_loss(self, real, fake, text, mix, training=True):
+    def _discriminator_loss(self, batch, fake, text, mix, training=True):
+        real, discriminator_loss = batch["image"], LOSSES[self.adversarial_loss][0]
         real_logits = self.discriminator({"image": real, **text}, training=training)
         fake_logits = self.discriminator({"image": fake, **text}, training=training)
-        loss = tf.reduce_mean(LOSSES[self.adversarial_loss][0](real_logits, fake_logits))
+        losses = discriminator_loss(real_logits, fake_logits)
+        if text and self.text_conditioning == "matching_aware":
+            others = tf.roll(text["pooled"], 1, axis=0)
+            wrong_logits = self.discriminator({"image": real, "pooled": others}, training=training)
+            mismatch_losses = (losses + discriminator_loss(real_logits, wrong_logits)) / 2
+            losses = tf.where(_differs_from_last(batch), mismatch_losses, losses)
+        loss = tf.reduce_mean(losses)
         if self.adversarial_loss == "wasserstein":
             loss += self.gradient_penalty * self._gradient_penalty(real, fake, text, mix, training)
         accuracy = tf.reduce_mean(tf.cast(tf.concat([real_logits > 0, fake_logits <= 0], axis=0), tf.float32))
@@ -174,7 +194,7 @@ class DCGAN(ImageModel):
         text = self._text(batch)
         fake = self._draw(noise["generator_latents"], batch.get("token_ids"))
         fake_logits = self.discriminator({"image": fake, **text})
-        loss, accuracy = self._discriminator_loss(batch["image"], fake, text, noise["mix"], training=False)
+        loss, accuracy = self._discriminator_loss(batch, fake, text, noise["mix"], training=False)
         generator_loss = tf.reduce_mean(LOSSES[self.adversarial_loss][1](fake_logits))
         return self.track(batch, generator_loss=generator_loss, discriminator_loss=loss, discriminator_accuracy=accuracy)
 
@@ -188,3 +208,10 @@ class DCGAN(ImageModel):
     def sample(self, seeds, token_ids, negative_token_ids):
         """Pictures float32 [B, H, W, C] from seeds int64 [B] and token ids [B, T] or None."""
         return self._draw(gaussian(seeds, (self.latent_size,)), token_ids)
+
+
+def _differs_from_last(batch):
+    """Whether a picture is of another class than the one before it, or, without classes, has another caption; bool [B]."""
+    known = batch["label"] if "label" in batch else batch["token_ids"]
+    differs = known != tf.roll(known, 1, axis=0)
+    return tf.reduce_any(tf.reshape(differs, [tf.shape(known)[0], -1]), axis=1)

@@ -27,7 +27,7 @@ class TextToImageDiffusion(ImageModel):
     without a prompt.
 
     Args:
-        text_encoder: `tfgen.text.TransformerTextEncoder`, trained together with the U-Net.
+        text_encoder: `tfgen.text.TextEncoder`, trained together with the U-Net.
         image_size, image_channels: of the pictures.
         patch_size, channels, num_blocks, num_heads: of the U-Net, see `tfgen.models.unet`.
         schedule: "flow", "cosine" or "linear".
@@ -93,10 +93,7 @@ class TextToImageDiffusion(ImageModel):
         t, eps, x0 = noise["time"], noise["eps"], batch["image"]
         alpha, sigma = (value[:, None, None, None] for value in schedules.get(self.schedule)(t))
         x = alpha * x0 + sigma * eps
-        empty_caption = self.text_encoder.tokenizer.empty_caption()
-        token_ids = tf.where(noise["empty"][:, None], empty_caption, batch["token_ids"])
-        features = text_encoder(token_ids, token_ids != 0)
-        prediction = network({"x": x, "t": t, **features}, training=True)
+        prediction = network({"x": x, "t": t, **text_encoder.encode(batch, noise["empty"])}, training=True)
         x0_estimate = parameterisations.to_x0(self.parameterisation, prediction, x, alpha, sigma)
         error = tf.reduce_mean((x0_estimate - x0) ** 2, axis=[1, 2, 3])
         # A prediction of eps says little of x0 where there is little signal: the loss on eps itself has the weight SNR.

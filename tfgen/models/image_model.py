@@ -70,7 +70,8 @@ class ImageModel(keras.Model):
         for name in self.averaged_names:
             averaged, trained = getattr(self, f"averaged_{name}"), getattr(self, name)
             for target, source in zip(averaged.weights, trained.weights, strict=True):
-                target.assign(target + (1 - decay) * (source - target))
+                if target is not source:  # a frozen network is shared
+                    target.assign(target + (1 - decay) * (source - target))
 
     def averaged_model(self):
         """A model of the averaged weights alone, without optimizer: what is shipped and exported."""

@@ -30,6 +30,12 @@ def shipped_models():
     return found
 
 
+def find_preset(name_or_path):
+    """The folder of a text preset that ships under a name; any other name or path as it is, for keras-nlp to find."""
+    folders = [place / str(name_or_path) for place in model_folders()]
+    return next((folder for folder in folders if (folder / "tokenizer.json").is_file()), name_or_path)
+
+
 def find_model(name_or_path):
     """The folder or .keras file that a name or path means.
 
@@ -73,6 +79,7 @@ def load_model(name_or_path=DEFAULT_MODEL):
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)  # Keras would leave what it does not find as it is, with a warning
+            warnings.filterwarnings("ignore", "Layer .* was passed an input with a mask")  # keras-nlp's T5
             return keras.saving.load_model(file)
     except Exception as error:
         if isinstance(error, OSError) and error.errno:  # such as a full disk, as Keras unpacks the file

@@ -47,7 +47,7 @@ class VAE(ImageModel):
     Args:
         image_size: 28, 32, 64 or any size that halves to 8 or less.
         image_channels: 1 or 3.
-        text_encoder: `tfgen.text.TransformerTextEncoder`, trained by the same loss; None for no text.
+        text_encoder: `tfgen.text.TextEncoder`, trained by the same loss; None for no text.
         latent_size: dimensions of the latent vector.
         width: channels of the finest grid.
         dense: fully connected networks in place of convolutions.
@@ -95,7 +95,7 @@ class VAE(ImageModel):
         encoder, decoder, text_encoder = networks
         text = {}
         if text_encoder:
-            text["pooled"] = text_encoder(batch["token_ids"], batch["padding_mask"])["pooled"]
+            text["pooled"] = text_encoder.encode(batch)["pooled"]
         posterior = encoder({"image": batch["image"], **text}, training=training)
         mean, log_variance = posterior["mean"], posterior["log_variance"]
         latents = mean + ops.exp(0.5 * log_variance) * noise["eps"]

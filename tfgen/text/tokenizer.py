@@ -1,12 +1,13 @@
 """A WordPiece tokenizer built from captions; Chinese is split into characters."""
 
 import re
-import unicodedata
 
 import keras
 import keras_nlp
 import numpy as np
 import tensorflow as tf
+
+from tfgen.text.normalization import normalize, normalize_text
 
 _RESERVED = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 _CHINESE = r"\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
@@ -18,7 +19,7 @@ _WORD = re.compile(rf"[{_CHINESE}]|[^\W_{_CHINESE}]+|[^\w\s\u0000-\u009f\u2000-\
 class CaptionTokenizer(keras_nlp.tokenizers.WordPieceTokenizer):
     """Captions [B] to token ids [B, sequence_length]: [CLS], the word pieces, [SEP], then padding, which is 0.
 
-    Words are lower-cased, accents are dropped, Chinese is split into characters; what is longer is cut. It runs in a
+    Texts are normalised (`tfgen.text.normalize`), Chinese is split into characters; what is longer is cut. It runs in a
     TensorFlow graph, so an exported model takes plain strings. WordPiece: Wu et al., 2016, arXiv:1609.08144.
 
     Args:
@@ -34,10 +35,7 @@ class CaptionTokenizer(keras_nlp.tokenizers.WordPieceTokenizer):
         self.words = words
 
     def tokenize(self, inputs):
-        # Invalid bytes and control characters separate words; within a word they would make it unknown.
-        inputs = tf.strings.unicode_transcode(inputs, "UTF-8", "UTF-8", errors="replace")
-        inputs = tf.strings.regex_replace(inputs, r"[\pC\x{FFFD}]", " ")
-        pieces = tf.cast(super().tokenize(inputs), tf.int32)  # [B, T - 2]
+        pieces = tf.cast(super().tokenize(normalize(inputs)), tf.int32)  # [B, T - 2]
         lengths = tf.reduce_sum(tf.cast(pieces != 0, tf.int32), axis=1)
         start, end = _RESERVED.index("[CLS]"), _RESERVED.index("[SEP]")
         end = end * tf.one_hot(lengths, self.caption_length - 1, dtype=tf.int32)
@@ -50,12 +48,11 @@ class CaptionTokenizer(keras_nlp.tokenizers.WordPieceTokenizer):
 
     def unknown_words(self, prompt):
         """Words of a prompt that were in no caption, in their order, each once."""
-        known = set(self.words or self.get_vocabulary())
-        return [word for word in dict.fromkeys(_words(prompt)) if word not in known]
+        return unknown_words(prompt, self.words or self.get_vocabulary())
 
     def is_cut(self, prompt):
         """Whether a prompt has more pieces than are kept."""
-        words = re.findall(rf"{_WORD.pattern}|[^\w\s]", prompt.lower())[: self.caption_length]
+        words = re.findall(rf"{_WORD.pattern}|[^\w\s]", normalize_text(prompt))[: self.caption_length]
         return (
             bool(words) and int(tf.reduce_sum(tf.cast(self(words) != 0, tf.int32))) - 2 * len(words) > self.caption_length - 2
         )
@@ -66,32 +63,40 @@ class CaptionTokenizer(keras_nlp.tokenizers.WordPieceTokenizer):
         return {**kept, "sequence_length": self.caption_length, "words": self.words}
 
 
-def _words(text):
-    """In lower case and without accents, as the tokenizer reads them."""
-    decomposed = unicodedata.normalize("NFD", text.lower())
-    plain = "".join(letter for letter in decomposed if unicodedata.category(letter) != "Mn")
-    return _WORD.findall(unicodedata.normalize("NFC", plain))
+def caption_words(captions):
+    """Words that captions hold, sorted; Chinese characters count as words."""
+    captions = normalize(tf.constant(list(captions), tf.string)).numpy()
+    return sorted({word for caption in set(captions) for word in _WORD.findall(caption.decode())})
+
+
+def unknown_words(prompt, known):
+    """Words of a prompt that are not known, in their order, each once."""
+    known = set(known)
+    return [word for word in dict.fromkeys(_WORD.findall(normalize_text(prompt))) if word not in known]
 
 
 def build_tokenizer(captions, vocabulary_size=4000, sequence_length=32):
     """A tokenizer whose vocabulary is learned from captions.
 
     Args:
-        captions: iterable of strings, or a `tf.data.Dataset` of string scalars.
+        captions: strings.
         vocabulary_size: the most pieces it may have.
         sequence_length: T of the token ids.
 
     Returns:
         `CaptionTokenizer`.
     """
-    if isinstance(captions, tf.data.Dataset):
-        captions = [caption.decode() for caption in captions.as_numpy_iterator()]
-    captions = list(captions)
+    captions = normalize(tf.constant(list(captions), tf.string)).numpy()
+    return CaptionTokenizer(word_pieces(captions, vocabulary_size, _RESERVED), sequence_length, caption_words(captions))
+
+
+def word_pieces(captions, vocabulary_size, reserved):
+    """At most so many word pieces of normalised captions, the reserved ones first."""
     vocabulary = keras_nlp.tokenizers.compute_word_piece_vocabulary(
         tf.data.Dataset.from_tensor_slices(captions).batch(1000), vocabulary_size,
-        lowercase=True, strip_accents=True, split_on_cjk=True, reserved_tokens=list(_RESERVED),
+        lowercase=True, strip_accents=True, split_on_cjk=True, reserved_tokens=list(reserved),
     )  # fmt: skip
-    words = {word for caption in set(captions) for word in _words(caption)}
     # The learner drops all words with a character that is not among the 1,000 most frequent.
-    dropped = sorted({character for word in words for character in word} - set(vocabulary))[: vocabulary_size // 2]
-    return CaptionTokenizer(vocabulary[: vocabulary_size - len(dropped)] + dropped, sequence_length, sorted(words))
+    characters = {character for word in caption_words(captions) for character in word}
+    dropped = sorted(characters - set(vocabulary))[: vocabulary_size // 2]
+    return vocabulary[: vocabulary_size - len(dropped)] + dropped
