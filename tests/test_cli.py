@@ -156,7 +156,7 @@ def test_no_permission_is_said_plainly(models, tmp_path, call):
     else:
         (tmp_path / "locked").mkdir(mode=0o500)
         target = tmp_path / "locked" / "p.png"
-    code, _, error = call("generate", "a", "--model", models / "tiny", "-o", target)
+    code, _, error = call("generate", "a star", "--model", models / "tiny", "-o", target)
     assert code == 2
     assert len(error.strip().splitlines()) == 1
 

@@ -14,6 +14,7 @@ from tfgen.export import export
 from tfgen.models import DCGAN, VAE, TextToImageDiffusion, load_model
 from tfgen.models.registry import DEFAULT_MODEL, find_model
 
+pytestmark = pytest.mark.filterwarnings("ignore::tfgen.models.image_model.PromptWarning")  # of the balloon
 PROMPTS = ["a large red circle", "一个大红圆", "", "a blue ring on white", "🎈"]
 
 ASK = """

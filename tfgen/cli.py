@@ -65,17 +65,20 @@ def generate(
     for prompt in (*(prompts or []), negative or ""):
         _check_unicode(prompt)
     from tfgen import plotting
+    from tfgen.models.image_model import PromptWarning
 
     image_model = _load_image_model(model)
     if image_model.text_encoder is not None and not prompts:
         raise ValueError('no prompt; say what to draw, such as "a large red circle on a blue background", or "" for anything')
     several = num_images * len(prompts or [""]) > 1
-    images = image_model.generate(
-        prompts or None, num_images=num_images, seed=seed, steps=steps, guidance_scale=guidance, negative_prompts=negative,
-        verbose=int(several),
-    )  # fmt: skip
-    if image_model.text_encoder is not None:
-        _report_unknown(image_model.text_encoder.tokenizer, [*prompts, negative or ""])
+    with warnings.catch_warnings(record=True, action="always") as notes:
+        images = image_model.generate(
+            prompts or None, num_images=num_images, seed=seed, steps=steps, guidance_scale=guidance,
+            negative_prompts=negative, verbose=int(several),
+        )  # fmt: skip
+    for note in notes:
+        if isinstance(note.message, PromptWarning):
+            typer.echo(f"note: {note.message}", err=True)
     if not several:
         plotting.save_png(images[0], output)
     else:
@@ -84,16 +87,6 @@ def generate(
         one_row_each = len(prompts or []) > 1 and num_images > 1
         plotting.save_png(plotting.grid(images, columns=num_images if one_row_each else None), output)
     typer.echo(f"{output}: {len(images)} picture{'s' if len(images) > 1 else ''}")
-
-
-def _report_unknown(tokenizer, prompts):
-    """One line for the words that were passed over, one for a prompt that was cut."""
-    words = [word for prompt in prompts for word in tokenizer.unknown_words(prompt)]
-    if words:
-        shown = ", ".join(word if len(word) <= 40 else f"{word[:40]}…" for word in dict.fromkeys(words[:20]))
-        typer.echo(f"note: words this model never saw: {shown}", err=True)
-    if any(tokenizer.is_cut(prompt) for prompt in prompts):
-        typer.echo(f"note: the prompt is longer than {tokenizer.caption_length} tokens; the rest was cut", err=True)
 
 
 @app.command()

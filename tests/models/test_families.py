@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfgen.models.image_model import MAX_BATCH
+from tfgen.models.image_model import MAX_BATCH, PromptWarning
 
 FAMILIES = ["dcgan", "vae", "diffusion"]
 PROMPTS = ["a large red circle", "一个大红圆", "", "a blue ring", "a star"]
@@ -58,6 +58,18 @@ def test_pictures_come_in_the_order_of_prompts_and_belong_to_their_seeds(family,
     assert np.abs(images[0].astype(int) - images[1]).max() > 1
     many = model.generate(PROMPTS[0], num_images=MAX_BATCH + 2, seed=3)
     assert np.abs(many[-1].astype(int) - model.generate(PROMPTS[0], seed=3 + MAX_BATCH + 1)[0]).max() <= 1
+
+
+def test_what_a_prompt_says_in_vain_is_named(make_model):
+    model = make_model("vae")
+    with pytest.warns(PromptWarning, match=r"never saw: giraffe, crcle \(nearest: circle\)"):
+        model.generate(["a red giraffe", "a blue crcle"])
+    with pytest.warns(PromptWarning) as warned:
+        images = model.generate(["a giraffe", "长颈鹿"], seed=[4, 5])
+    assert "named in: a giraffe, 长颈鹿; drawn at random" in str(warned[1].message)
+    assert np.array_equal(images, model.generate(["", ""], seed=[4, 5]))
+    with pytest.warns(PromptWarning, match="longer than 24 tokens"):
+        model.generate("a red circle " * 9)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -189,6 +201,7 @@ def test_families_without_a_sampler_refuse_its_settings(family, setting, make_mo
         make_model(family).generate("a circle", **setting)
 
 
+@pytest.mark.filterwarnings("ignore::tfgen.models.image_model.PromptWarning")
 @pytest.mark.parametrize("prompt", ["", " ", "\x00\x1b[31m", "🎈🎈", "مرحبا", "red " * 4000])
 def test_odd_prompts_give_pictures(prompt, make_model):
     assert make_model("diffusion").generate(prompt).shape == (1, 16, 16, 3)

@@ -27,22 +27,22 @@ def test_case_and_accents_do_not_matter(tokenizer):
 
 
 def test_every_word_of_the_grammar_is_known(tokenizer):
-    assert {word for caption in captions.vocabulary_corpus(1)[::7] for word in tokenizer.unknown_words(caption)} == set()
+    assert tokenizer.unknown_words(captions.vocabulary_corpus(1)[::7]) == []
 
 
 def test_unknown_words_are_named(tokenizer):
-    assert tokenizer.unknown_words("a purple Giraffe, on blue: giraffe") == ["giraffe"]
-    assert tokenizer.unknown_words("一只红色的猫 🦒") == ["只", "猫", "🦒"]
-    assert tokenizer.unknown_words("A LARGE réd circle ❤\ufe0f") == ["❤"]
-    assert tokenizer.unknown_words("") == []
+    assert tokenizer.unknown_words(["a purple Giraffe, on blue: giraffe"]) == ["giraffe"]
+    assert tokenizer.unknown_words(["一只红色的猫 🦒"]) == ["只", "猫", "🦒"]
+    assert tokenizer.unknown_words(["A LARGE réd circle ❤\ufe0f"]) == ["❤"]
+    assert tokenizer.unknown_words([""]) == []
 
 
 def test_a_word_of_the_captions_is_known_though_the_vocabulary_has_only_parts_of_it():
     rare = [f"word{chr(97 + i % 26)}{chr(97 + i // 26)}x" for i in range(300)]
     small = text.build_tokenizer(rare * 3, 100, 8)
     assert not set(rare) <= set(small.get_vocabulary())
-    assert small.unknown_words(f"{rare[0]} {rare[-1]} other") == ["other"]
-    assert type(small).from_config(small.get_config()).unknown_words(rare[-1]) == []
+    assert small.unknown_words([f"{rare[0]} {rare[-1]} other"]) == ["other"]
+    assert type(small).from_config(small.get_config()).unknown_words([rare[-1]]) == []
 
 
 def test_long_odd_and_broken_captions_are_cut_or_passed_over(tokenizer):
@@ -51,11 +51,17 @@ def test_long_odd_and_broken_captions_are_cut_or_passed_over(tokenizer):
     assert token_ids.shape == (4, 24)
     assert (token_ids[0] != 0).all()
     assert token_ids[0, -1] == tokenizer.token_to_id("[SEP]")
-    assert tokenizer.is_cut(long)
-    assert not tokenizer.is_cut("a large red circle on a blue background")
-    assert tokenizer.is_cut("red, " * 12)
+    assert tokenizer.longer()([long])[0, -1] != 0
+    assert tokenizer.longer()(["a large red circle on a blue background"])[0, -1] == 0
+    assert tokenizer.longer()(["red, " * 12])[0, -1] != 0
     for row in token_ids[1:3]:
         assert {tokenizer.token_to_id("red"), tokenizer.token_to_id("circle")} <= set(row.tolist())
+
+
+def test_a_prompt_that_names_nothing_is_as_none(tokenizer):
+    nothing = ["a picture of a giraffe", "一张长颈鹿的图", "🦒", "a background", "…", ""]
+    assert (tokenizer(nothing) == tokenizer.empty_caption()).numpy().all()
+    assert not (tokenizer(["a giraffe on red"]) == tokenizer.empty_caption()).numpy().all()
 
 
 def test_the_tokenizer_runs_in_a_graph(tokenizer):

@@ -1,5 +1,6 @@
 """What the three families share: the contract of `generate`, averaged weights, and the choice of XLA."""
 
+import difflib
 import warnings
 
 import keras
@@ -8,6 +9,11 @@ import tensorflow as tf
 
 MAX_BATCH = 64  # pictures sampled at once; bounds memory
 MAX_PROMPT_CHARACTERS = 20_000
+_MOST_SHOWN = 20  # words or prompts of a warning
+
+
+class PromptWarning(UserWarning):
+    """A part of a prompt was passed over."""
 
 
 class ImageModel(keras.Model):
@@ -168,6 +174,10 @@ class ImageModel(keras.Model):
 
         Raises:
             ValueError: a setting that is out of range or that this family does not have.
+
+        Warns:
+            PromptWarning: words that the model never saw, with the nearest ones it knows; a prompt that names nothing, whose
+                picture is drawn as without a prompt; a prompt that is cut.
         """
         settings = self.sampling_settings(steps, guidance_scale, sampler, negative_prompts)
         prompts, negative_prompts = self._check_prompts(prompts, negative_prompts)
@@ -180,6 +190,8 @@ class ImageModel(keras.Model):
             raise ValueError("a seed is beyond 64 bits; give whole numbers from -2**63 to 2**63 - 1") from None
         if seeds.shape != (total,):
             raise ValueError(f"{seeds.size} seeds for {total} pictures; give one int, or one for each picture")
+        for note in self._passed_over([*prompts, *negative_prompts]):
+            warnings.warn(note, PromptWarning, stacklevel=2)
         prompts = [prompt for prompt in prompts for _ in range(num_images)]
         negative_prompts = [prompt for prompt in negative_prompts for _ in range(num_images)]
         progress = keras.utils.Progbar(total, verbose=verbose, unit_name="picture")
@@ -212,6 +224,25 @@ class ImageModel(keras.Model):
                 raise ValueError(f"a prompt must be a string of at most {MAX_PROMPT_CHARACTERS:,} characters")
         return prompts, list(negative_prompts)
 
+    def _passed_over(self, prompts):
+        """One line for each kind of thing in prompts that does not reach the picture."""
+        prompts = [prompt for prompt in dict.fromkeys(prompts) if prompt]
+        if not prompts:
+            return
+        tokenizer = self.text_encoder.tokenizer
+        words = tokenizer.unknown_words(prompts)[:_MOST_SHOWN]
+        if words:
+            nearest = {word: difflib.get_close_matches(word, tokenizer.words or (), 1, 0.7) for word in words}
+            shown = [_short(word) + (f" (nearest: {near[0]})" if near else "") for word, near in nearest.items()]
+            yield f"words this model never saw: {', '.join(shown)}"
+        token_ids = tokenizer(prompts).numpy()
+        at_random = (token_ids == tokenizer.empty_caption()).all(axis=1)
+        if at_random.any():
+            shown = [_short(prompt) for prompt, nothing in zip(prompts, at_random, strict=True) if nothing][:_MOST_SHOWN]
+            yield f"nothing that this model draws is named in: {', '.join(shown)}; drawn at random"
+        if token_ids[:, -1].any() and tokenizer.longer()(prompts)[:, -1].numpy().any():
+            yield f"the prompt is longer than {tokenizer.caption_length} tokens; the rest was cut"
+
     def sampling_settings(self, steps, guidance_scale, sampler, negative_prompts):
         """Checked keyword arguments of `sample`; a family without a sampler refuses them all."""
         given = {"steps": steps, "guidance_scale": guidance_scale, "sampler": sampler, "negative_prompts": negative_prompts}
@@ -219,6 +250,12 @@ class ImageModel(keras.Model):
             if value is not None:
                 raise ValueError(f"{type(self).__name__} makes a picture in one pass and has no {name}; leave it out")
         return {}
+
+
+def _short(text):
+    """The beginning of a text, fit for a terminal."""
+    text = "".join(letter if letter.isprintable() else " " for letter in text[:41])
+    return text if len(text) <= 40 else f"{text[:40]}…"
 
 
 def check_at_least(least, **settings):

@@ -11,7 +11,7 @@ from keras import ops
 
 from tfgen.text.encoders import TextEncoder, pooled_mean
 from tfgen.text.normalization import normalize
-from tfgen.text.tokenizer import caption_words, unknown_words
+from tfgen.text.words import CaptionWords, caption_words, unknown_words
 
 POOLINGS = ("cls", "mean", "last")
 
@@ -25,12 +25,14 @@ class PresetTokenizer(keras.layers.Layer):
         tokenizer: `keras_nlp.models.Tokenizer`; its start and end are put around, where it has them and they differ.
         sequence_length: T; what is longer is cut before the end.
         normalizes: whether captions are normalised first (`tfgen.text.normalize`), as for `pretrain_bert`.
-        words: those of the captions that the image model learns; None for all.
+        words: those of the captions that the image model learns, and a text without one that says what to draw is as the empty
+            one; None for all.
     """
 
     def __init__(self, tokenizer, sequence_length=32, normalizes=False, words=None, **kwargs):
         super().__init__(**kwargs)
         self.tokenizer, self.caption_length, self.normalizes, self.words = tokenizer, sequence_length, normalizes, words
+        self._known = None if words is None else CaptionWords(words)
         self._tokenize = tf.function(self._tokenize, autograph=False, input_signature=[tf.TensorSpec([None], tf.string)])
 
     def __call__(self, captions):
@@ -42,9 +44,11 @@ class PresetTokenizer(keras.layers.Layer):
         return [] if start in (None, end) else [start + 1], [] if end is None else [end + 1]
 
     def _tokenize(self, captions):
-        if self.normalizes:
-            captions = normalize(captions)
+        normalized = normalize(captions)
         captions = tf.strings.unicode_transcode(captions, "UTF-8", "UTF-8", errors="replace")
+        captions = normalized if self.normalizes else captions
+        if self._known is not None:
+            captions = tf.where(self._known.name_something(normalized), captions, "")
         pieces = tf.cast(self.tokenizer(captions), tf.int32) + 1
         start, end = self._ends()
         pieces = pieces[:, : self.caption_length - len(start) - len(end)]
@@ -57,14 +61,13 @@ class PresetTokenizer(keras.layers.Layer):
         ids = [*start, *end] or [1]  # attention needs something to look at
         return np.array(ids + [0] * (self.caption_length - len(ids)), np.int32)
 
-    def unknown_words(self, prompt):
-        """Words of a prompt that were in no caption, in their order, each once."""
-        return [] if self.words is None else unknown_words(prompt, self.words)
+    def unknown_words(self, prompts):
+        """Words of prompts that were in no caption, in their order, each once."""
+        return [] if self.words is None else unknown_words(prompts, self.words)
 
-    def is_cut(self, prompt):
-        """Whether a prompt has more tokens than are kept."""
-        longer = PresetTokenizer(self.tokenizer, self.caption_length + 1, self.normalizes)
-        return bool(longer([prompt])[0, -1] != 0)
+    def longer(self):
+        """The same with room for one more token."""
+        return PresetTokenizer(self.tokenizer, self.caption_length + 1, self.normalizes, self.words)
 
     def get_config(self):
         tokenizer = keras.saving.serialize_keras_object(self.tokenizer)

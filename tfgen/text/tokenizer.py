@@ -1,18 +1,14 @@
 """A WordPiece tokenizer built from captions; Chinese is split into characters."""
 
-import re
-
 import keras
 import keras_nlp
 import numpy as np
 import tensorflow as tf
 
-from tfgen.text.normalization import normalize, normalize_text
+from tfgen.text.normalization import normalize
+from tfgen.text.words import CaptionWords, caption_words, unknown_words
 
 _RESERVED = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
-_CHINESE = r"\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-# A Chinese character; a word of any other script; or a symbol that is neither ASCII nor punctuation, such as an emoji.
-_WORD = re.compile(rf"[{_CHINESE}]|[^\W_{_CHINESE}]+|[^\w\s\u0000-\u009f\u2000-\u206f\u3000-\u303f\uff00-\uffef]")
 
 
 @keras.saving.register_keras_serializable("tfgen")
@@ -20,7 +16,8 @@ class CaptionTokenizer(keras_nlp.tokenizers.WordPieceTokenizer):
     """Captions [B] to token ids [B, sequence_length]: [CLS], the word pieces, [SEP], then padding, which is 0.
 
     Texts are normalised (`tfgen.text.normalize`), Chinese is split into characters; what is longer is cut. It runs in a
-    TensorFlow graph, so an exported model takes plain strings. WordPiece: Wu et al., 2016, arXiv:1609.08144.
+    TensorFlow graph, so an exported model takes plain strings. A text without a word that says what to draw is as the empty
+    one. WordPiece: Wu et al., 2016, arXiv:1609.08144.
 
     Args:
         vocabulary: list of pieces, or a file with one a line; its first four are [PAD], [UNK], [CLS], [SEP].
@@ -32,10 +29,13 @@ class CaptionTokenizer(keras_nlp.tokenizers.WordPieceTokenizer):
         kwargs |= {"lowercase": True, "strip_accents": True, "split_on_cjk": True, "dtype": "int32"}
         super().__init__(vocabulary=vocabulary, sequence_length=sequence_length - 2, oov_token="[UNK]", **kwargs)
         self.caption_length = sequence_length
-        self.words = words
+        self.words = words or list(self.get_vocabulary())
+        self._known = CaptionWords(self.words)
 
     def tokenize(self, inputs):
-        pieces = tf.cast(super().tokenize(normalize(inputs)), tf.int32)  # [B, T - 2]
+        inputs = normalize(inputs)
+        pieces = tf.cast(super().tokenize(inputs), tf.int32)  # [B, T - 2]
+        pieces = tf.where(self._known.name_something(inputs)[:, None], pieces, 0)
         lengths = tf.reduce_sum(tf.cast(pieces != 0, tf.int32), axis=1)
         start, end = _RESERVED.index("[CLS]"), _RESERVED.index("[SEP]")
         end = end * tf.one_hot(lengths, self.caption_length - 1, dtype=tf.int32)
@@ -46,33 +46,18 @@ class CaptionTokenizer(keras_nlp.tokenizers.WordPieceTokenizer):
         ends = [_RESERVED.index("[CLS]"), _RESERVED.index("[SEP]")]
         return np.array(ends + [0] * (self.caption_length - 2), np.int32)
 
-    def unknown_words(self, prompt):
-        """Words of a prompt that were in no caption, in their order, each once."""
-        return unknown_words(prompt, self.words or self.get_vocabulary())
+    def unknown_words(self, prompts):
+        """Words of prompts that were in no caption, in their order, each once."""
+        return unknown_words(prompts, self._known.words)
 
-    def is_cut(self, prompt):
-        """Whether a prompt has more pieces than are kept."""
-        words = re.findall(rf"{_WORD.pattern}|[^\w\s]", normalize_text(prompt))[: self.caption_length]
-        return (
-            bool(words) and int(tf.reduce_sum(tf.cast(self(words) != 0, tf.int32))) - 2 * len(words) > self.caption_length - 2
-        )
+    def longer(self):
+        """The same with room for one more piece."""
+        return type(self)(self.get_vocabulary(), self.caption_length + 1, self.words)
 
     def get_config(self):
         config = super().get_config()
         kept = {"name": config["name"], "vocabulary": config["vocabulary"]}
         return {**kept, "sequence_length": self.caption_length, "words": self.words}
-
-
-def caption_words(captions):
-    """Words that captions hold, sorted; Chinese characters count as words."""
-    captions = normalize(tf.constant(list(captions), tf.string)).numpy()
-    return sorted({word for caption in set(captions) for word in _WORD.findall(caption.decode())})
-
-
-def unknown_words(prompt, known):
-    """Words of a prompt that are not known, in their order, each once."""
-    known = set(known)
-    return [word for word in dict.fromkeys(_WORD.findall(normalize_text(prompt))) if word not in known]
 
 
 def build_tokenizer(captions, vocabulary_size=4000, sequence_length=32):

@@ -17,6 +17,11 @@ STOP_WORDS = (
     "those", "to", "was", "were", "which", "with", "的", "地", "得", "了", "着", "是", "有", "个", "一个", "只", "一只",
     "和", "与", "及", "这", "那", "它", "其", "呢", "吗", "啊", "吧",
 )  # fmt: skip
+# Words that say nothing of what a picture shows.
+FILLER_WORDS = (
+    *STOP_WORDS, "on", "in", "at", "picture", "photo", "image", "drawing", "background", "backdrop", "画", "图", "图片", "图像",
+    "照片", "一张", "背景", "上", "在",
+)  # fmt: skip
 _BREAK = "|"  # between two words that do not touch; no letter, number or symbol
 _PADDING, _UNKNOWN, _START = range(3)
 
@@ -30,6 +35,60 @@ def split_units(texts):
 
 def _is_chinese(units):
     return tf.strings.regex_full_match(units, r"\p{Han}")
+
+
+class WordIndex:
+    """Finds words in a graph. (A lookup table would have to be tracked to be exported.)
+
+    Args:
+        words: distinct strings.
+    """
+
+    def __init__(self, words):
+        hashes = _hashed(tf.constant(list(words), tf.string)).numpy()
+        self._places = np.argsort(hashes).astype(np.int32)
+        self._hashes = hashes[self._places]
+
+    def find(self, words):
+        """Places of words [...] in the list, int32, -1 where there is none."""
+        hashes = _hashed(words)
+        places = tf.minimum(tf.searchsorted(self._hashes, tf.reshape(hashes, [-1])), len(self._hashes) - 1)
+        places = tf.reshape(places, tf.shape(words))
+        return tf.where(tf.gather(self._hashes, places) == hashes, tf.gather(self._places, places), -1)
+
+
+def _hashed(words):
+    return tf.strings.to_hash_bucket_fast(words, 2**62)
+
+
+class CaptionWords:
+    """The words of the captions that a model learns from, Chinese characters counting as words: what it can be asked for.
+
+    Args:
+        words: see `caption_words`.
+    """
+
+    def __init__(self, words):
+        self.words = list(words)
+        fillers = {*FILLER_WORDS, *"".join(word for word in FILLER_WORDS if not word.isascii())}
+        self._names = WordIndex([word for word in self.words if word not in fillers] or ["|"])
+
+    def name_something(self, texts):
+        """Whether normalised texts [B] hold a word that says what to draw, bool [B]."""
+        return tf.reduce_any(self._names.find(split_units(texts).to_tensor("")) >= 0, axis=1)
+
+
+def caption_words(captions):
+    """The words that captions hold, sorted; Chinese characters count as words."""
+    units = split_units(normalize(tf.constant(list(captions), tf.string)))
+    return sorted({unit.decode() for unit in np.unique(units.flat_values)} - {_BREAK})
+
+
+def unknown_words(prompts, known):
+    """Words of prompts that are not known, in their order, each once."""
+    units = split_units(normalize(tf.constant(list(prompts), tf.string)))
+    known = {_BREAK, *known}
+    return [word for word in dict.fromkeys(unit.decode() for unit in units.flat_values.numpy()) if word not in known]
 
 
 @functools.cache
@@ -83,7 +142,7 @@ class WordTokenizer:
 
     Stop words are left out; any other word has the id 1; what is longer is cut. It runs in a TensorFlow graph: Chinese
     is cut into the known words whose frequencies have the greatest product, jieba's own rule, so that a text of known
-    words is cut as `preprocess` cuts it.
+    words is cut as `preprocess` cuts it. A text without a word that says what to draw is as the empty one.
 
     Args:
         words: all that have an id, in its order from 3 on.
@@ -96,11 +155,10 @@ class WordTokenizer:
         entries = [*self.words, *sorted(set(self.stop_words) - set(self.words))]
         ids = np.arange(_START + 1, _START + 1 + len(entries), dtype=np.int32)
         self._ids = np.where(ids < self.vocabulary_size(), ids, -1)
+        self._names = np.array([word not in FILLER_WORDS for word in entries])
         frequencies = [_jieba().FREQ.get(word) or 1 for word in entries]
         self._log_likelihoods = np.log(frequencies) - math.log(_jieba().total)
-        hashes = _hashed(tf.constant(entries)).numpy()
-        self._places = np.argsort(hashes)
-        self._hashes = hashes[self._places]
+        self._index = WordIndex(entries)
         is_chinese = _is_chinese(tf.constant([word[0] for word in entries])).numpy()
         self._longest = max((len(word) for word, chinese in zip(entries, is_chinese, strict=True) if chinese), default=1)
         self._tokenize = tf.function(self._tokenize, autograph=False, input_signature=[tf.TensorSpec([None], tf.string)])
@@ -120,6 +178,8 @@ class WordTokenizer:
         starts = tf.transpose(tf.scan(go_on, tf.transpose(lengths), state)[1])
         ids = tf.where(entries < 0, _UNKNOWN, tf.gather(self._ids, tf.maximum(entries, 0)))
         is_word = starts & (units != "") & (units != _BREAK) & (ids > 0)
+        names = is_word & (entries >= 0) & tf.gather(self._names, tf.maximum(entries, 0))
+        is_word &= tf.reduce_any(names, axis=1, keepdims=True)
         ids = tf.ragged.boolean_mask(ids, is_word)[:, : self.caption_length - 1]
         return tf.pad(ids.to_tensor(shape=[None, self.caption_length - 1]), [[0, 0], [1, 0]], constant_values=_START)
 
@@ -135,7 +195,7 @@ class WordTokenizer:
                 following = slice(length - 1, num_units + length - 1)
                 words = words + padded[:, following]
                 fits &= is_chinese[:, :num_units] & is_chinese[:, following]
-            entry = tf.where(fits, self._find(words), -1)
+            entry = tf.where(fits, self._index.find(words), -1)
             unknown = -math.log(_jieba().total) if length == 1 else -math.inf
             likelihoods = tf.gather(self._log_likelihoods, tf.maximum(entry, 0))
             entries.append(entry)
@@ -152,14 +212,6 @@ class WordTokenizer:
         lengths = tf.transpose(lengths)
         return tf.gather(entries, lengths - 1, batch_dims=2), lengths
 
-    def _find(self, words):
-        """Entries of words [B, U], int32, -1 where there is none. (A lookup table would have to be tracked to be exported.)"""
-        hashes = _hashed(words)
-        places = tf.minimum(tf.searchsorted(self._hashes, tf.reshape(hashes, [-1])), len(self._hashes) - 1)
-        places = tf.reshape(places, tf.shape(words))
-        found = tf.gather(self._hashes, places) == hashes
-        return tf.where(found, tf.gather(tf.cast(self._places, tf.int32), places), -1)
-
     def empty_caption(self):
         """Token ids of the caption "", int32 [sequence_length]."""
         return np.array([_START] + [_PADDING] * (self.caption_length - 1), np.int32)
@@ -168,14 +220,15 @@ class WordTokenizer:
         """Number of ids, those of padding, unknown and start counted in."""
         return _START + 1 + len(self.words)
 
-    def unknown_words(self, prompt):
-        """Words of a prompt that were in no caption, in their order, each once."""
+    def unknown_words(self, prompts):
+        """Words of prompts that were in no caption, in their order, each once."""
         known = {*self.words, *self.stop_words}
-        return [word for word in dict.fromkeys(preprocess([prompt])[0].segmented) if word not in known]
+        segmented = [word for stages in preprocess(prompts) for word in stages.segmented]
+        return [word for word in dict.fromkeys(segmented) if word not in known]
 
-    def is_cut(self, prompt):
-        """Whether a prompt has more words than are kept."""
-        return len(preprocess([prompt], self.stop_words)[0].kept) > self.caption_length - 1
+    def longer(self):
+        """The same with room for one more word."""
+        return type(self)(self.words, self.caption_length + 1, self.stop_words)
 
     def get_config(self):
         return {"words": self.words, "sequence_length": self.caption_length, "stop_words": self.stop_words}
@@ -183,7 +236,3 @@ class WordTokenizer:
     @classmethod
     def from_config(cls, config):
         return cls(**config)
-
-
-def _hashed(words):
-    return tf.strings.to_hash_bucket_fast(words, 2**62)
