@@ -11,6 +11,7 @@ import tensorflow as tf
 from tfgen import plotting
 from tfgen.files import save_whole, write_whole
 from tfgen.metrics import checked
+from tfgen.models.image_model import PromptWarning
 
 
 class SampleGrid(keras.callbacks.Callback):
@@ -27,7 +28,9 @@ class SampleGrid(keras.callbacks.Callback):
         self.folder, self.prompts, self.num_images = Path(folder), prompts, num_images
 
     def on_epoch_end(self, epoch, logs=None):
-        images = self.model.generate(self.prompts, num_images=self.num_images if self.prompts else self.num_images**2)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", PromptWarning)  # of captions longer than the encoder
+            images = self.model.generate(self.prompts, num_images=self.num_images if self.prompts else self.num_images**2)
         plotting.save_png(plotting.grid(images, columns=self.num_images), self.folder / f"epoch_{epoch + 1:04d}.png")
 
 
