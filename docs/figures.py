@@ -20,6 +20,9 @@ PROMPTS = [
 ]
 SEED = 7
 
-images = tfgen.load_model().generate(PROMPTS, seed=[SEED] * len(PROMPTS))
-for index, image in enumerate(images, 1):
-    plotting.save_png(image, Path(__file__).parent / "pictures" / f"{index}.png", scale=5)
+PICTURES = Path(__file__).parent / "pictures"
+
+model = tfgen.load_model()
+for index, image in enumerate(model.generate(PROMPTS, seed=[SEED] * len(PROMPTS)), 1):
+    plotting.save_png(image, PICTURES / f"{index}.png", scale=5)
+plotting.attention_page(model.attention_maps(PROMPTS[5], SEED), PICTURES / "attention.png", num_steps=4)

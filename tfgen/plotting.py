@@ -7,6 +7,8 @@ from PIL import Image
 
 from tfgen.files import write_whole
 
+_CHINESE_FONTS = ("Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei")
+
 
 def grid(images, columns=None, padding=2):
     """Pictures uint8 [N, H, W, C] side by side on white, as one picture uint8 [H', W', C].
@@ -83,6 +85,36 @@ def evaluation_page(found, file):
         panels["errors"].set(title="mean squared error of the estimated picture", xlabel="t, from clean picture to noise")
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=80)
+    write_whole(file, buffer.getvalue())
+
+
+def attention_page(found, file, num_steps=6):
+    """Which word looks where, a row for each of some steps: what the picture is taken for, then a map for each word.
+
+    Args:
+        found: `tfgen.models.diffusion.AttentionMaps`.
+        file: PNG to write, whole or not at all.
+        num_steps: rows, evenly spaced over the steps.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.font_manager import get_font_names
+
+    fonts = ["DejaVu Sans", *(name for name in _CHINESE_FONTS if name in get_font_names())]
+    steps = np.unique(np.linspace(0, len(found.times) - 1, num_steps).round().astype(int))
+    figure = Figure(figsize=(0.9 * (len(found.words) + 1), 1.0 * len(steps) + 0.4), layout="constrained")
+    panels = figure.subplots(len(steps), len(found.words) + 1, squeeze=False)
+    brightest = found.maps[steps].max(axis=(0, 2, 3))  # of each word: [CLS] would else outshine the others
+    for row, step in zip(panels, steps, strict=True):
+        row[0].imshow(found.images[step].squeeze(), cmap="gray")
+        row[0].set_ylabel(f"t = {found.times[step]:.2f}", fontsize=8)
+        for panel, values, top in zip(row[1:], found.maps[step], brightest, strict=True):
+            panel.imshow(values, cmap="magma", vmin=0, vmax=top)
+    for panel, word in zip(panels[0], ["picture", *found.words], strict=True):
+        panel.set_title(word, fontsize=8, fontfamily=fonts)
+    for panel in panels.flat:
+        panel.set(xticks=[], yticks=[])
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=100)
     write_whole(file, buffer.getvalue())
 
 

@@ -1,6 +1,7 @@
 """Text-to-image diffusion: a U-Net learns to say what a noisy picture shows, and is asked again and again."""
 
 import functools
+from dataclasses import dataclass
 
 import keras
 import numpy as np
@@ -9,10 +10,28 @@ import tensorflow as tf
 from tfgen.diffusion import parameterisations, samplers, schedules
 from tfgen.diffusion.guidance import classifier_free
 from tfgen.diffusion.noise import gaussian
-from tfgen.models.image_model import ImageModel, check_at_least, picture_seeds
+from tfgen.models.image_model import ImageModel, check_at_least, picture_seeds, to_uint8
+from tfgen.models.layers import PixelTextAttention
 from tfgen.models.unet import unet
 
 MAX_STEPS = 1000
+
+
+@dataclass(frozen=True)
+class AttentionMaps:
+    """Which word looks where while a picture comes into being, from noise to the picture.
+
+    Attributes:
+        words: the W tokens of the prompt.
+        times: float [S], of the denoising steps, from 1 down.
+        maps: float32 [S, W, h, w], how much each place of the coarsest grid looks at each word, mean over heads and layers.
+        images: uint8 [S, H, W, C], what the picture is taken for at each step.
+    """
+
+    words: list
+    times: np.ndarray
+    maps: np.ndarray
+    images: np.ndarray
 
 
 @keras.saving.register_keras_serializable("tfgen")
@@ -72,6 +91,39 @@ class TextToImageDiffusion(ImageModel):
     def optimized_variables(self):
         # The text encoder learns little at the high rate at which the U-Net learns best.
         return {"optimizer": self.unet.trainable_variables, "text_optimizer": self.text_encoder.trainable_variables}
+
+    def attention_maps(self, prompt, seed=0, steps=None):
+        """Which word looks where, while a picture comes into being.
+
+        Args:
+            prompt: string.
+            seed, steps: as in `generate`.
+
+        Returns:
+            `AttentionMaps`.
+        """
+        steps = self.sampling_settings(steps, None, None, None)["steps"]
+        token_ids = self.tokenize([prompt])
+        words = self.text_encoder.tokenizer.words_of(token_ids[0].numpy())
+        features = self.averaged_text_encoder(token_ids, token_ids != 0)
+        attention = [layer for layer in self.averaged_unet.layers if isinstance(layer, PixelTextAttention)]
+        before = keras.Model(self.averaged_unet.input, [layer.input[0] for layer in attention])
+        times, maps, images = [], [], []
+
+        def look(step, x, t, x0):
+            grids = before({"x": x, "t": tf.reshape(t, [1]), **features})
+            scores = [
+                layer(grid, features["tokens"], features["mask"], return_attention_scores=True)[1]
+                for layer, grid in zip(attention, grids, strict=True)
+            ]
+            times.append(float(t))
+            maps.append(tf.reduce_mean(scores, axis=0)[0, ..., : len(words)])  # [h, w, W]
+            images.append(to_uint8(x0)[0])
+
+        denoise = self.denoiser(token_ids, self.tokenize([""]), self.guidance_scale)
+        x = gaussian(tf.constant([seed], tf.int64), self.image_shape)
+        samplers.ddim(denoise, x, samplers.uniform_times(steps), schedules.get(self.schedule), callback=look)
+        return AttentionMaps(words, np.array(times), np.stack(maps).transpose(0, 3, 1, 2), np.stack(images))
 
     def draw_noise(self, num_images, seed):
         """Random numbers of one training step.

@@ -89,7 +89,8 @@ class PixelTextAttention(keras.layers.Layer):
     Args:
         num_heads: heads; divides the number of channels.
 
-    Call arguments: x [B, H, W, C], tokens [B, T, D], token_mask bool [B, T]. Returns [B, H, W, C].
+    Call arguments: x [B, H, W, C], tokens [B, T, D], token_mask bool [B, T], return_attention_scores. Returns [B, H, W, C], and
+    if asked how much each pixel looks at each token, mean over the heads, [B, H, W, T].
     """
 
     def __init__(self, num_heads=4, **kwargs):
@@ -107,7 +108,7 @@ class PixelTextAttention(keras.layers.Layer):
         self.text_key_value.build(tokens_shape)
         self.output_projection.build(x_shape)
 
-    def call(self, x, tokens, token_mask):
+    def call(self, x, tokens, token_mask, return_attention_scores=False):
         _, height, width, channels = x.shape
         pixels = height * width
         head_width = channels // self.num_heads
@@ -122,11 +123,16 @@ class PixelTextAttention(keras.layers.Layer):
         length = pixels + tokens.shape[1]
         key, value = ops.concatenate([key, text_key], axis=1), ops.concatenate([value, text_value], axis=1)
         query, key, value = heads(query, pixels), heads(key, length), heads(value, length)
-        attention_scores = ops.matmul(query, ops.swapaxes(key, -1, -2)) / math.sqrt(head_width)  # [B, heads, pixels, length]
+        logits = ops.matmul(query, ops.swapaxes(key, -1, -2)) / math.sqrt(head_width)  # [B, heads, pixels, length]
         hidden = ops.pad(ops.where(token_mask, 0.0, -1e9), ((0, 0), (pixels, 0)))
-        attention = ops.softmax(attention_scores + hidden[:, None, None])
-        mixed = ops.reshape(ops.transpose(ops.matmul(attention, value), (0, 2, 1, 3)), (-1, height, width, channels))
-        return x + self.output_projection(mixed)
+        attention_scores = ops.softmax(logits + hidden[:, None, None])
+        mixed = ops.matmul(attention_scores, value)
+        mixed = ops.reshape(ops.transpose(mixed, (0, 2, 1, 3)), (-1, height, width, channels))
+        x = x + self.output_projection(mixed)
+        if not return_attention_scores:
+            return x
+        of_tokens = ops.mean(attention_scores[..., pixels:], axis=1)
+        return x, ops.reshape(of_tokens, (-1, height, width, tokens.shape[1]))
 
     def get_config(self):
         return {**super().get_config(), "num_heads": self.num_heads}

@@ -65,6 +65,10 @@ class PresetTokenizer(keras.layers.Layer):
         """Words of prompts that were in no caption, in their order, each once."""
         return [] if self.words is None else unknown_words(prompts, self.words)
 
+    def words_of(self, token_ids):
+        """The pieces that the ids [T] of a caption stand for, padding left out."""
+        return [self.tokenizer.id_to_token(int(token) - 1) for token in token_ids if token]
+
     def longer(self):
         """The same with room for one more token."""
         return PresetTokenizer(self.tokenizer, self.caption_length + 1, self.normalizes, self.words)

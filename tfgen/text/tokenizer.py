@@ -50,6 +50,10 @@ class CaptionTokenizer(keras_nlp.tokenizers.WordPieceTokenizer):
         """Words of prompts that were in no caption, in their order, each once."""
         return unknown_words(prompts, self._known.words)
 
+    def words_of(self, token_ids):
+        """The pieces that the ids [T] of a caption stand for, padding left out."""
+        return [self.id_to_token(int(token)) for token in token_ids if token]
+
     def longer(self):
         """The same with room for one more piece."""
         return type(self)(self.get_vocabulary(), self.caption_length + 1, self.words)

@@ -226,6 +226,11 @@ class WordTokenizer:
         segmented = [word for stages in preprocess(prompts) for word in stages.segmented]
         return [word for word in dict.fromkeys(segmented) if word not in known]
 
+    def words_of(self, token_ids):
+        """The words that the ids [T] of a caption stand for, padding left out."""
+        names = ["[UNK]", "[START]", *self.words]
+        return [names[token - 1] for token in token_ids if token]
+
     def longer(self):
         """The same with room for one more word."""
         return type(self)(self.words, self.caption_length + 1, self.stop_words)

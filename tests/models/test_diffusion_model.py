@@ -1,0 +1,33 @@
+"""What the diffusion model that ships shows of its work."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import tfgen
+from tfgen import plotting
+
+
+@pytest.fixture(scope="module")
+def found():
+    return tfgen.load_model().attention_maps("a large red circle in the top left on a white background", seed=3, steps=10)
+
+
+def test_words_look_where_they_are_drawn(found):
+    assert found.maps.shape == (10, len(found.words), 8, 8)
+    assert found.images.shape == (10, 32, 32, 3)
+    assert found.words[:4] == ["[CLS]", "a", "large", "red"]
+    assert np.all(np.diff(found.times) < 0)
+    at_the_end = dict(zip(found.words, found.maps[-1], strict=True))
+    top_left = np.zeros((8, 8), bool)
+    top_left[:4, :4] = True
+    assert at_the_end["circle"][top_left].mean() > 5 * at_the_end["circle"][~top_left].mean()
+    red = (found.images[-1, ..., 0] > 150) & (found.images[-1, ..., 1] < 100)
+    assert red[:16, :16].sum() > 50
+    assert red[16:, 16:].sum() == 0
+
+
+def test_attention_is_shown_word_by_word(found, tmp_path):
+    plotting.attention_page(found, tmp_path / "page.png", num_steps=3)
+    with Image.open(tmp_path / "page.png") as page:
+        assert page.width > page.height > 200
