@@ -11,6 +11,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
+from tfgen import text
 from tfgen.data.pipeline import resize
 from tfgen.models.diffusion import TextToImageDiffusion
 from tfgen.models.image_model import to_uint8
@@ -33,7 +34,16 @@ def export(model, folder):
 
     Returns:
         The folder written.
+
+    Raises:
+        ValueError: the tokenizer cannot be exported; the disk is full.
     """
+    tokenizer = model.text_encoder and model.text_encoder.tokenizer
+    if isinstance(tokenizer, text.PresetTokenizer) and not tokenizer.is_word_piece:
+        raise ValueError(
+            "keras-nlp's tokenizers other than WordPiece do not go into a SavedModel; train with a preset of BERT or "
+            "DistilBERT, or with another text encoder"
+        )
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     version = 1 + max((int(item.name) for item in folder.iterdir() if item.name.isdigit()), default=0)

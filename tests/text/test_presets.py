@@ -11,8 +11,9 @@ import pytest
 import sentencepiece
 import tensorflow as tf
 
-from tfgen import data, text
+from tfgen import data, export, text
 from tfgen.data import captions
+from tfgen.models import VAE
 
 CAPTIONS = ["a red circle above a blue ring", "a large blue star", "red", "一个红色的圆"]
 SMALL = {"num_layers": 1, "num_heads": 2, "hidden_dim": 16, "intermediate_dim": 32}
@@ -122,6 +123,14 @@ def test_what_is_no_text_preset_is_refused_in_one_line(tmp_path):
         assert "\n" not in str(error.value)
     with pytest.raises(ValueError, match="unknown pooling"):
         text.load_preset_encoder(save(bert(), tmp_path / "good"), pooling="max")
+
+
+@pytest.mark.parametrize("make", [gpt2, t5, clip])
+def test_tokenizers_that_cannot_be_served_are_refused(make, tmp_path):
+    encoder = text.load_preset_encoder(save(make(), tmp_path / "preset"), width=12, sequence_length=16)
+    with pytest.raises(ValueError, match="train with a preset of BERT"):
+        export.export(VAE(16, 3, encoder, width=4), tmp_path / "served")
+    assert not (tmp_path / "served").exists()
 
 
 def test_words_beyond_the_captions_are_named_and_long_prompts_cut(tmp_path):

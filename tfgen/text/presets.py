@@ -39,6 +39,10 @@ class PresetTokenizer(keras.layers.Layer):
         # Not Keras's: strings are no tensors to it. In a graph keras-nlp tokenizes by TensorFlow, outside by another library.
         return self._tokenize(tf.convert_to_tensor(captions, tf.string))
 
+    @property
+    def is_word_piece(self):
+        return isinstance(self.tokenizer, keras_nlp.tokenizers.WordPieceTokenizer)
+
     def _ends(self):
         start, end = (getattr(self.tokenizer, f"{name}_token_id", None) for name in ("start", "end"))
         return [] if start in (None, end) else [start + 1], [] if end is None else [end + 1]
