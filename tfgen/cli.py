@@ -196,10 +196,11 @@ def export(
 @app.command()
 def info(model: Annotated[str | None, typer.Argument(help="A model, to see its card.")] = None):
     """Versions, devices and the models that ship; or one model's card."""
-    from tfgen.models.registry import find_model, shipped_models
+    from tfgen.models.registry import find_model, find_preset, shipped_models
 
     if model:
-        found = find_model(model)
+        found = Path(find_preset(model))
+        found = found if (found / "tokenizer.json").is_file() else find_model(model)
         card = (found if found.is_dir() else found.parent) / "README.md"
         typer.echo(card.read_text("utf-8") if card.exists() else f"{model} has no card")
         return

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfgen import data, export, text
+from tfgen import data, export, text, training
 from tfgen.data import captions
+from tfgen.models.registry import find_preset
 
 PROMPTS = ["a large red circle", "一个大红圆", "", "蓝色的圆环"]
 
@@ -54,3 +55,16 @@ def test_each_encoder_steers_each_family(kind, family, encoders, make_model, tmp
         served = tf.saved_model.load(str(tmp_path / "served" / "1")).signatures["images"]
         answer = served(prompt=tf.constant(PROMPTS), seed=tf.constant([3] * 4, tf.int64))["images"]
         assert np.abs(answer.numpy().astype(int) - images).max() <= 1
+
+
+def test_the_preset_that_ships_reads_both_languages():
+    folder = find_preset("bilingual-bert")
+    assert sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) < 6e6
+    chosen = {"encoder": "preset", "normalizes": True, "sequence_length": 36}
+    settings = training.Settings("diffusion", image_size=16, language="both", text=chosen, model={"channels": [16, 16]})
+    encoder = training.build(settings, data.load("shapes", "train", 16)).text_encoder
+    prompts = captions.vocabulary_corpus()[::20]
+    token_ids = encoder.tokenizer(prompts)
+    unknown = encoder.tokenizer.tokenizer.token_to_id("[UNK]") + 1
+    assert not (token_ids == unknown).numpy().any()
+    assert not encoder.network.trainable_weights

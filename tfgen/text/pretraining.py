@@ -14,7 +14,7 @@ _HELD_OUT = 1000  # captions
 
 
 def pretrain_bert(
-    captions, folder, *, vocabulary_size=3000, sequence_length=36, width=128, depth=3, num_heads=4, steps=10_000, batch_size=64,
+    captions, folder, *, vocabulary_size=3000, sequence_length=36, width=128, depth=2, num_heads=4, steps=8_000, batch_size=64,
     learning_rate=1e-3, seed=0, verbose="auto",
 ):  # fmt: skip
     """Pretrain a `keras_nlp.models.BertBackbone` as a masked language model, and save it as a preset of keras-nlp.
@@ -45,7 +45,7 @@ def pretrain_bert(
     tokenizer = keras_nlp.models.BertTokenizer(vocabulary=vocabulary, lowercase=True)
     backbone = keras_nlp.models.BertBackbone(
         vocabulary_size=len(vocabulary), num_layers=depth, num_heads=num_heads, hidden_dim=width, intermediate_dim=4 * width,
-        max_sequence_length=sequence_length, num_segments=1,
+        dropout=0.0, max_sequence_length=sequence_length, num_segments=1,
     )  # fmt: skip
     backbone.get_layer("pooled_dense").trainable = False  # no hidden token depends on it
     masked = keras_nlp.models.BertMaskedLMPreprocessor(
