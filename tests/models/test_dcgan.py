@@ -101,3 +101,13 @@ def test_a_real_picture_with_anothers_caption_counts_as_false(make_model, batche
     assert float(loss) == pytest.approx(float(tf.reduce_mean(expected)), rel=1e-5)
     with pytest.raises(ValueError, match="choose from projection, matching_aware"):
         DCGAN(28, 1, text_conditioning="concatenation")
+
+
+def test_the_text_encoder_learns_from_what_the_discriminator_reads_not_from_how_the_generator_is_led(make_model, batches):
+    model = make_model("dcgan", text_conditioning="projection")
+    projection = model.discriminator.get_layer("projection")
+    projection.set_weights([np.zeros_like(values) for values in projection.get_weights()])  # it reads no text
+    before = model.text_encoder.get_weights()
+    model.fit(batches, steps_per_epoch=1, shuffle=False, verbose=0)
+    for left, right in zip(before, model.text_encoder.get_weights(), strict=True):
+        assert np.array_equal(left, right)

@@ -143,7 +143,8 @@ class DCGAN(ImageModel):
         """One step of each optimizer on a batch and the numbers of `draw_noise`; returns the metrics."""
         with tf.GradientTape() as tape:
             text = self._text(batch)
-            fake = self.generator({"latents": noise["discriminator_latents"], **text}, training=True)
+            # Through the pictures the text encoder could lower the discriminator's loss by leading the generator astray.
+            fake = tf.stop_gradient(self.generator({"latents": noise["discriminator_latents"], **text}, training=True))
             loss, accuracy = self._discriminator_loss(batch, fake, text, noise["mix"])
         self.descend(tape, loss, "discriminator_optimizer")
 
