@@ -108,6 +108,28 @@ def test_captions_say_what_they_state(language, num_objects):
         assert 0.02 < (stated[:, COLUMN[attribute]] == -1).mean() < 0.3
 
 
+def test_pairs_of_captions_state_the_same_in_sentences_of_their_own():
+    scenes = shapes.sample_scenes(600, 5, "test", num_objects=(1, 2))
+    *both, stated = captions.describe_in_pairs(scenes, 1)
+    truth = scenes.attributes()
+    assert ((stated == -1) | (stated == truth)).all()
+    for language, texts in zip(captions.LANGUAGES, both, strict=True):
+        words = captions._WORDS[language]
+        for text, row in zip(texts, stated, strict=True):
+            for name, column in COLUMN.items():
+                kind = name.rsplit("_", 1)[0]
+                if kind in ("shape", "color", "size", "place") and row[column] >= 0:
+                    assert any(word in text for word in words[kind][row[column]]), (text, name)
+                if name == "background" and row[column] >= 0:
+                    assert words["color"][row[column]][0] in text or words["color"][row[column]][-1] in text
+        usual = {text for seed in range(20) for text in captions.describe(scenes, language, seed)[0]}
+        assert not usual & set(texts)
+    one, two = (stated[stated[:, COLUMN["num_objects"]] == number] for number in (1, 2))
+    assert (two[:, COLUMN["place_1"]] == -1).all()
+    for left_out, least, most in ((one[:, COLUMN["place_1"]], 0.4, 0.6), (stated[:, COLUMN["background"]], 0.05, 0.2)):
+        assert least < (left_out == -1).mean() < most
+
+
 def test_relation_words_follow_the_order_of_mention():
     scenes = shapes.sample_scenes(300, 6, num_objects=(2,))
     for text, row in zip(*captions.describe(scenes, "en", 0), strict=True):

@@ -81,6 +81,32 @@ _TEMPLATES = {
     },
 }
 
+# Of other sentences, which `describe` never says: {scene} is one object with its place or without, or two with their relation.
+_OTHER_TEMPLATES = {
+    "en": {
+        "background": (
+            "{scene}; the background is {background}",
+            "{article} {background} background with {scene}",
+            "draw {scene}, make the background {background}",
+            "{scene} with {article} {background} wall behind",
+        ),
+        "no background": ("please draw {scene}", "we see {scene}", "{scene}, nothing else"),
+        "placed": ("{phrase} that is {word}", "{phrase} placed {word}"),
+        "related": ("{first} that is {word} {second}", "{first} just {word} {second}"),
+    },
+    "zh": {
+        "background": (
+            "请画{scene}，用{background}做背景",
+            "图里有{scene}，背景为{background}",
+            "以{background}为背景，{scene}",
+            "{scene}，后面的墙是{background}",
+        ),
+        "no background": ("请画{scene}", "可以看到{scene}", "{scene}，没有别的"),
+        "placed": ("{phrase}位于{word}", "{word}的{phrase}"),
+        "related": ("{first}位于{second}的{word}", "{first}处在{second}{word}"),
+    },
+}  # fmt: skip
+
 
 def describe(scenes, language, seed):
     """Say what a scene shows, in a phrasing drawn at random.
@@ -109,6 +135,44 @@ def describe(scenes, language, seed):
         captions.append(_describe_one(row, chosen, draw))
         stated.append(row)  # `_describe_one` has set to -1 what it left out
     return captions, np.array(stated, np.int32).reshape(len(scenes), len(shapes.ATTRIBUTES))
+
+
+def describe_in_pairs(scenes, seed):
+    """Say the same of each scene in English and in Chinese, in sentences that `describe` never forms of its words.
+
+    As there, size and background are left out of one caption in eight each, a single object's place of one in two.
+
+    Args:
+        scenes: `tfgen.data.shapes.Scenes` of one object or two.
+        seed: int or sequence of ints.
+
+    Returns:
+        N captions in English, N in Chinese, and the attributes they state, as of `describe`.
+    """
+    rng = np.random.default_rng(seed)
+    stated = scenes.attributes()
+    for name, part in (("background", 1 / 8), ("size_1", 1 / 8), ("size_2", 1 / 8), ("place_1", 1 / 2)):
+        stated[rng.random(len(scenes)) < part, _COLUMN[name]] = -1
+    two = stated[:, _COLUMN["num_objects"]] == 2
+    for name in ("place_1", "place_2"):
+        stated[two, _COLUMN[name]] = -1
+    texts = ([_say_otherwise(row, language, rng.random) for row in stated.tolist()] for language in LANGUAGES)
+    return *texts, stated
+
+
+def _say_otherwise(row, language, draw):
+    words, templates = _WORDS[language], _OTHER_TEMPLATES[language]
+    num_objects, background, relation = row[:3]
+    first, *second = (_phrase(row, index, language, draw, size_unsaid=0) for index in range(1, num_objects + 1))
+    place = row[_COLUMN["place_1"]]
+    if second:
+        word = _pick(words["relation"][relation][0], draw)
+        scene = _pick_evenly(templates["related"], draw).format(first=first, word=word, second=second[0])
+    elif place >= 0:
+        scene = _pick_evenly(templates["placed"], draw).format(phrase=first, word=_pick(words["place"][place], draw))
+    else:
+        scene = first
+    return _framed(scene, templates["background" if background >= 0 else "no background"], background, language, draw)
 
 
 _COLUMN = {name: index for index, name in enumerate(shapes.ATTRIBUTES)}
@@ -145,21 +209,29 @@ def _describe_one(row, language, draw):
             kind = "unplaced, background"
     if draw() < 0.125:
         row[_COLUMN["background"]] = -1
-        return _pick_evenly(templates["no background"], draw).format(scene=scene)
-    color = words["color"][background][1] if language == "zh" else _pick(words["color"][background], draw)
+        background, kind = -1, "no background"
+    return _framed(scene, templates[kind], background, language, draw)
+
+
+def _framed(scene, templates, background, language, draw):
+    """A scene in one of the templates, with the colour of its background where that is stated."""
+    if background < 0:
+        return _pick_evenly(templates, draw).format(scene=scene)
+    colors = _WORDS[language]["color"][background]
+    color = colors[1] if language == "zh" else _pick(colors, draw)
     article = "an" if color == "orange" else "a"
-    return _pick_evenly(templates[kind], draw).format(scene=scene, background=color, article=article)
+    return _pick_evenly(templates, draw).format(scene=scene, background=color, article=article)
 
 
-def _phrase(row, index, language, draw):
-    """One object: "a large red circle", "一个大红圆"."""
+def _phrase(row, index, language, draw, size_unsaid=0.125):
+    """One object: "a large red circle", "一个大红圆"; its size is left out with the given probability."""
     shape, color, size, texture = (row[_COLUMN[f"{name}_{index}"]] for name in ("shape", "color", "size", "texture"))
     words = _WORDS[language]
     parts = [
-        _pick(words[name][value], draw)
+        _pick(words[name][value], draw) if value >= 0 else ""
         for name, value in (("size", size), ("texture", texture), ("color", color), ("shape", shape))
     ]
-    if draw() < 0.125:
+    if draw() < size_unsaid:
         row[_COLUMN[f"size_{index}"]] = -1
         parts[0] = ""
     if language == "en":
