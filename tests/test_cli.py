@@ -216,6 +216,7 @@ def test_train_export_and_info(models, tmp_path, call, monkeypatch):
     code, output, _ = call("info")
     assert "tensorflow" in output
     assert "tiny" in output
+    assert "bilingual-bert" in output
 
 
 @pytest.mark.parametrize(

@@ -195,12 +195,11 @@ def export(
 
 @app.command()
 def info(model: Annotated[str | None, typer.Argument(help="A model, to see its card.")] = None):
-    """Versions, devices and the models that ship; or one model's card."""
-    from tfgen.models.registry import find_model, find_preset, shipped_models
+    """Versions, devices and what ships; or the card of a model or text preset."""
+    from tfgen.models.registry import find_model, shipped_models, shipped_presets
 
     if model:
-        found = Path(find_preset(model))
-        found = found if (found / "tokenizer.json").is_file() else find_model(model)
+        found = shipped_presets().get(model) or find_model(model)
         card = (found if found.is_dir() else found.parent) / "README.md"
         typer.echo(card.read_text("utf-8") if card.exists() else f"{model} has no card")
         return
@@ -215,7 +214,7 @@ def info(model: Annotated[str | None, typer.Argument(help="A model, to see its c
     typer.echo(
         "devices: " + ", ".join(device.name for device in tf.config.list_physical_devices()) + f", {os.cpu_count()} CPU cores"
     )
-    for name, path in shipped_models().items():
+    for name, path in (shipped_models() | shipped_presets()).items():
         typer.echo(f"{name}: {path}")
 
 

@@ -99,7 +99,7 @@ def test_a_real_picture_with_anothers_caption_counts_as_false(make_model, batche
     loss, _ = model._discriminator_loss(same, fake, given, tf.zeros([8]), training=False)
     expected = tf.nn.softplus(-real) + tf.nn.softplus(logits(fake, text["pooled"]))
     assert float(loss) == pytest.approx(float(tf.reduce_mean(expected)), rel=1e-5)
-    with pytest.raises(ValueError, match="choose from projection, matching_aware"):
+    with pytest.raises(ValueError, match="choose from matching_aware, projection"):
         DCGAN(28, 1, text_conditioning="concatenation")
 
 

@@ -89,11 +89,10 @@ def test_beta_free_bits_and_annealing_weigh_the_kl(make_model, batches):
 def test_gaussian_pixels_are_normalised(make_model, batches):
     model = make_model("vae", with_text=False, likelihood="gaussian", deviation=0.5)
     batch = next(iter(batches))
-    reconstruction, _, _ = model._terms(
-        batch, model.draw_noise(8, tf.constant([0, 0])), (model.encoder, model.decoder, None), False
-    )
+    eps = model.draw_noise(8, tf.constant([0, 0]))["eps"]
+    reconstruction, _, _ = model._terms(batch, {}, eps, model.encoder, model.decoder, training=False)
     latents = model.encoder({"image": batch["image"]})
-    latents = latents["mean"] + tf.exp(0.5 * latents["log_variance"]) * model.draw_noise(8, tf.constant([0, 0]))["eps"]
+    latents = latents["mean"] + tf.exp(0.5 * latents["log_variance"]) * eps
     drawn = tf.tanh(model.decoder({"latents": latents})).numpy()
     density = -0.5 * ((batch["image"] - drawn) / 0.5) ** 2 - np.log(0.5 * np.sqrt(2 * np.pi))
     assert np.allclose(reconstruction, -density.numpy().sum(axis=(1, 2, 3)), rtol=1e-4)
@@ -126,3 +125,28 @@ def test_prompts_steer_what_is_encoded_and_decoded(make_model):
     assert not np.array_equal(model.decode(latents, "a red circle"), model.decode(latents, "a blue star"))
     with pytest.raises(ValueError, match="2 prompts for 3 pictures"):
         model.decode(latents, ["a", "b"])
+
+
+def test_drawn_pictures_are_matched_with_their_captions_by_a_network_that_learns_from_real_ones(make_model, batches):
+    batch = next(iter(batches))
+    learned = []
+    for brightness in (0.0, 1.0):
+        model = make_model("vae")
+        last = model.decoder.layers[-1]
+        last.bias.assign(last.bias + brightness)  # other drawn pictures, the same real ones
+        update(model, batch)
+        learned.append(model.picture_encoder.get_weights())
+    for left, right in zip(*learned, strict=True):
+        assert np.array_equal(left, right)
+    model = make_model("vae")
+    first = update(model, batch)
+    for _ in range(60):
+        last = update(model, batch)
+    assert last["matching_loss"] < 0.7 * first["matching_loss"]
+    held_out = model.evaluate(tf.data.Dataset.from_tensors(batch), verbose=0, return_dict=True)
+    assert np.isfinite(held_out["matching_loss"])
+    assert held_out["loss"] == pytest.approx(held_out["negative_elbo"], rel=1e-5)
+    averaged = model.averaged_model()
+    assert averaged.matching_weight == 0
+    assert not hasattr(averaged, "picture_encoder")
+    assert np.array_equal(averaged.generate("a red circle"), model.generate("a red circle"))

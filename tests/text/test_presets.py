@@ -158,11 +158,6 @@ def test_frozen_features_are_computed_once_and_equal_those_of_the_encoder(tmp_pa
     assert int(asked) == 1
 
 
-def test_the_vocabulary_of_scenes_fits_a_preset(tmp_path):
-    encoder = text.load_preset_encoder(save(bert(), tmp_path), captions.vocabulary_corpus()[:100])
-    assert encoder.frozen_features is not None
-
-
 def test_a_bert_learns_the_grammar_of_captions_and_is_read_as_a_preset(tmp_path):
     grammar = captions.vocabulary_corpus()[::4]
     settings = {"vocabulary_size": 600, "width": 32, "depth": 1, "num_heads": 2, "verbose": 0}

@@ -1,4 +1,4 @@
-"""What words look like: before it steers a generator, a text encoder learns which caption belongs to which picture.
+"""What words look like: a text encoder learns which caption belongs to which picture, before it steers a generator or beside.
 
 CLIP (Radford et al., 2021, arXiv:2103.00020) in small. A generator's own loss tells an encoder little: at the noise levels at
 which words matter, most of the error is noise. Matching captions with clean pictures teaches the same words in minutes.
@@ -18,11 +18,39 @@ from tfgen.models.layers import picture_to_features
 INVERSE_TEMPERATURE = 14.0  # where CLIP starts; on small pictures it need not be learned
 
 
+def picture_encoder(image_size, image_channels, text_width, width):
+    """Pictures to vectors [B, text_width], to be compared with those of captions."""
+    image = keras.Input((image_size, image_size, image_channels), name="image")
+    vector = keras.layers.Dense(text_width, name="vector")(picture_to_features(image, width))
+    return keras.Model(image, vector, name="picture_encoder")
+
+
+def describe_the_same(batch):
+    """Whether caption i of a batch is as right of picture j as its own, bool [B, B]: of one class, or, without classes, in the
+    same words."""
+    if "label" in batch:
+        return batch["label"][:, None] == batch["label"][None]
+    return tf.reduce_all(batch["token_ids"][:, None] == batch["token_ids"][None], axis=-1)
+
+
+def matching_scores(text, pictures):
+    """Logits of caption i to belong to picture j, [B, B], of their vectors [B, D]."""
+    text, pictures = tf.math.l2_normalize(text, axis=-1), tf.math.l2_normalize(pictures, axis=-1)
+    return INVERSE_TEMPERATURE * tf.matmul(text, pictures, transpose_b=True)
+
+
+def matching_loss(scores, same):
+    """Mean cross-entropy, in nats, of finding a caption's picture and a picture's caption in the batch (Radford et al.,
+    section 2.3), where all that `describe_the_same` names are equally right."""
+    same = tf.cast(same, tf.float32)
+    target = same / tf.reduce_sum(same, axis=-1, keepdims=True)
+    return tf.reduce_mean(
+        [tf.nn.softmax_cross_entropy_with_logits(target, logits) for logits in (scores, tf.transpose(scores))]
+    )
+
+
 class CaptionMatcher(keras.Model):
     """Pulls the vector of each caption towards that of its picture, and away from those of the batch's other pictures.
-
-    The loss is the cross-entropy of finding a caption's picture and a picture's caption in the batch (Radford et al.,
-    section 2.3); where a batch holds a caption more than once, its pictures are equally right.
 
     Args:
         text_encoder: `tfgen.text.TextEncoder`, which learns. The picture's encoder is thrown away.
@@ -37,9 +65,7 @@ class CaptionMatcher(keras.Model):
     def __init__(self, text_encoder, image_size, image_channels, reads_attributes=False, width=32):
         super().__init__()
         self.text_encoder = text_encoder
-        image = keras.Input((image_size, image_size, image_channels), name="image")
-        features = picture_to_features(image, width)
-        self.picture_encoder = keras.Model(image, keras.layers.Dense(text_encoder.width)(features), name="picture_encoder")
+        self.picture_encoder = picture_encoder(image_size, image_channels, text_encoder.width, width)
         names = ["matching_loss", "matching_accuracy"]
         self.attribute_head = None
         if reads_attributes:
@@ -54,24 +80,19 @@ class CaptionMatcher(keras.Model):
         return self.trackers
 
     def train_step(self, batch):
-        token_ids = batch["token_ids"]
-        same = tf.cast(tf.reduce_all(token_ids[:, None] == token_ids[None], axis=-1), tf.float32)  # [B, B]
-        target = same / tf.reduce_sum(same, axis=-1, keepdims=True)
+        same = describe_the_same(batch)
         with tf.GradientTape() as tape:
             pooled = self.text_encoder.encode(batch)["pooled"]
-            picture = self.picture_encoder(batch["image"], training=True)
-            text, picture = tf.math.l2_normalize(pooled, axis=-1), tf.math.l2_normalize(picture, axis=-1)
-            logits = INVERSE_TEMPERATURE * tf.matmul(text, picture, transpose_b=True)
-            entropies = [tf.nn.softmax_cross_entropy_with_logits(target, scores) for scores in (logits, tf.transpose(logits))]
-            losses = [tf.reduce_mean(entropies)]
+            scores = matching_scores(pooled, self.picture_encoder(batch["image"], training=True))
+            losses = [matching_loss(scores, same)]
             if self.attribute_head:
                 losses.append(self._attribute_loss(batch, pooled))
             loss = tf.add_n(losses)
         variables = self.trainable_variables
         gradients = tape.gradient(loss, variables, output_gradients=tf.constant(1 / num_replicas()))
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
-        found = tf.gather(same, tf.argmax(logits, axis=-1), axis=1, batch_dims=1)
-        values = [losses[0], found, *losses[1:]]
+        found = tf.gather(same, tf.argmax(scores, axis=-1), axis=1, batch_dims=1)
+        values = [losses[0], tf.cast(found, tf.float32), *losses[1:]]
         for tracker, value in zip(self.trackers, values, strict=True):
             tracker.update_state(value)
         return {tracker.name: tracker.result() for tracker in self.trackers}

@@ -29,10 +29,12 @@ class ImageModel(keras.Model):
             Counted in images, it keeps its meaning when the batch size changes (Karras et al., 2024, arXiv:2312.02696).
         metric_names: what `train_step` and `test_step` report.
 
-    Class attribute `settings`: names of the constructor's arguments, all kept as attributes, besides text_encoder.
+    Class attributes: `settings`, names of the constructor's arguments, all kept as attributes, besides text_encoder; and of
+    those, `of_training_alone`, which are 0 in a finished model.
     """
 
     settings = ()
+    of_training_alone = ("ema_half_life",)
 
     def __init__(self, image_size, image_channels, text_encoder, ema_half_life, metric_names, **kwargs):
         super().__init__(**kwargs)
@@ -81,7 +83,7 @@ class ImageModel(keras.Model):
 
     def averaged_model(self):
         """A model of the averaged weights alone, without optimizer: what is shipped and exported."""
-        settings = {name: getattr(self, name) for name in self.settings} | {"ema_half_life": 0}
+        settings = {name: 0 if name in self.of_training_alone else getattr(self, name) for name in self.settings}
         model = type(self)(text_encoder=self.text_encoder and self.averaged_text_encoder.copy(), name=self.name, **settings)
         for name in self.averaged_names:
             getattr(model, name).set_weights(getattr(self, f"averaged_{name}").get_weights())

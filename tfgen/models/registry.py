@@ -20,20 +20,29 @@ def model_folders():
     return [Path(place) for place in places if place and Path(place).is_dir()]
 
 
-def shipped_models():
-    """Names of the models that ship, with their folders."""
+def _shipping(file):
+    """Names of the folders that ship with such a file in them, with the folders."""
     found = {}
     for place in model_folders():
         for folder in sorted(place.iterdir()):
-            if (folder / "model.keras").is_file():
+            if (folder / file).is_file():
                 found.setdefault(folder.name, folder)
     return found
 
 
+def shipped_models():
+    """Names of the models that ship, with their folders."""
+    return _shipping("model.keras")
+
+
+def shipped_presets():
+    """Names of the text presets that ship, with their folders."""
+    return _shipping("tokenizer.json")
+
+
 def find_preset(name_or_path):
     """The folder of a text preset that ships under a name; any other name or path as it is, for keras-nlp to find."""
-    folders = [place / str(name_or_path) for place in model_folders()]
-    return next((folder for folder in folders if (folder / "tokenizer.json").is_file()), name_or_path)
+    return shipped_presets().get(str(name_or_path), name_or_path)
 
 
 def find_model(name_or_path):

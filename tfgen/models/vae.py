@@ -8,6 +8,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 from tfgen.diffusion.noise import gaussian
+from tfgen.models.contrastive import describe_the_same, matching_loss, matching_scores, picture_encoder
 from tfgen.models.image_model import ImageModel, check_at_least, num_replicas, picture_seeds, to_uint8
 from tfgen.models.layers import features_to_picture, picture_to_features
 
@@ -57,48 +58,69 @@ class VAE(ImageModel):
         beta: weight of the KL term (Higgins et al., 2017, beta-VAE).
         free_bits: nats that each latent dimension may hold at no cost (Kingma et al., 2016, arXiv:1606.04934).
         annealing_images: beta grows to its value over so many training images (Bowman et al., 2016, arXiv:1511.06349).
+        matching_weight: weight of a loss, in nats, by which pictures drawn at random must show what their captions say: a
+            second network learns from the training pictures which caption belongs to which, and has to find the captions of
+            the drawn ones (as AttnGAN's generator has to please DAMSM; Xu et al., 2018, arXiv:1711.10485, section 3.2). The
+            likelihood alone hardly minds the zipper that makes a coat of a pullover. 0 for none; without text there is none.
         ema_half_life: see `ImageModel`; everything but training uses the averaged networks.
 
     Metrics: `loss`, and in nats a picture `negative_elbo` (beta 1, no free bits), `reconstruction` (the negative log
-    likelihood) and `kl`.
+    likelihood) and `kl`; with `matching_weight` also `matching_loss`, of the drawn pictures,
+    which the `loss` of held-out pictures leaves out.
     """
 
     settings = (
         "image_size", "image_channels", "latent_size", "width", "dense", "likelihood", "deviation", "beta", "free_bits",
-        "annealing_images", "ema_half_life",
+        "annealing_images", "matching_weight", "ema_half_life",
     )  # fmt: skip
+    of_training_alone = ("ema_half_life", "matching_weight")
 
     def __init__(
         self, image_size=28, image_channels=1, text_encoder=None, *, latent_size=16, width=32, dense=False,
-        likelihood="bernoulli", deviation=0.1, beta=1.0, free_bits=0.0, annealing_images=0, ema_half_life=10_000, **kwargs,
+        likelihood="bernoulli", deviation=0.1, beta=1.0, free_bits=0.0, annealing_images=0, matching_weight=20.0,
+        ema_half_life=10_000, **kwargs,
     ):  # fmt: skip
-        metric_names = ("loss", "negative_elbo", "reconstruction", "kl")
+        matching_weight = matching_weight if text_encoder else 0
+        metric_names = ("loss", "negative_elbo", "reconstruction", "kl", *(["matching_loss"] if matching_weight else []))
         super().__init__(image_size, image_channels, text_encoder, ema_half_life, metric_names, **kwargs)
         if likelihood not in LIKELIHOODS:
             raise ValueError(f"unknown likelihood {likelihood!r}; choose from {', '.join(LIKELIHOODS)}")
-        check_at_least(0, beta=beta, free_bits=free_bits, annealing_images=annealing_images)
+        check_at_least(0, beta=beta, free_bits=free_bits, annealing_images=annealing_images, matching_weight=matching_weight)
         check_at_least(1e-6, deviation=deviation)
         self.latent_size, self.width, self.dense, self.likelihood = latent_size, width, dense, likelihood
         self.deviation, self.beta, self.free_bits, self.annealing_images = deviation, beta, free_bits, annealing_images
+        self.matching_weight = matching_weight
         text_width = text_encoder.width if text_encoder else None
+        if matching_weight:
+            self.picture_encoder = picture_encoder(image_size, image_channels, text_width, width)
         self.encoder = encoder(image_size, image_channels, latent_size, text_width, width, dense)
         self.decoder = decoder(image_size, image_channels, latent_size, text_width, width, dense)
         self.add_averages("encoder", "decoder", "text_encoder")
         self.built = True
 
-    def draw_noise(self, num_images, seed):
-        """Random numbers of one training step: what makes latents of their distribution, `eps` [B, latent_size]."""
-        return {"eps": tf.random.stateless_normal([num_images, self.latent_size], seed)}
+    @property
+    def optimized_variables(self):
+        if not self.matching_weight:
+            return super().optimized_variables
+        networks = (self.encoder, self.decoder, self.text_encoder)
+        return {
+            "optimizer": [variable for network in networks for variable in network.trainable_variables],
+            "matching_optimizer": self.picture_encoder.trainable_variables,
+        }
 
-    def _terms(self, batch, noise, networks, training):
-        """Reconstruction [B], KL [B, latent_size] and means of the latents, of (encoder, decoder, text encoder)."""
-        encoder, decoder, text_encoder = networks
-        text = {}
-        if text_encoder:
-            text["pooled"] = text_encoder.encode(batch)["pooled"]
+    def draw_noise(self, num_images, seed):
+        """Random numbers of one training step: what makes latents of their distribution, `eps` [B, latent_size], and with
+        `matching_weight` those of the pictures drawn at random, `latents` [B, latent_size]."""
+        noise = {"eps": tf.random.stateless_normal([num_images, self.latent_size], seed)}
+        if self.matching_weight:
+            noise["latents"] = tf.random.stateless_normal([num_images, self.latent_size], seed + tf.constant([0, 1_000]))
+        return noise
+
+    def _terms(self, batch, text, eps, encoder, decoder, training):
+        """Reconstruction [B], KL [B, latent_size] and means of the latents."""
         posterior = encoder({"image": batch["image"], **text}, training=training)
         mean, log_variance = posterior["mean"], posterior["log_variance"]
-        latents = mean + ops.exp(0.5 * log_variance) * noise["eps"]
+        latents = mean + ops.exp(0.5 * log_variance) * eps
         logits = decoder({"latents": latents, **text}, training=training)
         if self.likelihood == "bernoulli":
             target = (batch["image"] + 1) / 2
@@ -119,26 +141,52 @@ class VAE(ImageModel):
         if self.annealing_images:
             seen = tf.cast(self.optimizer.iterations, tf.float32) * tf.cast(num_replicas() * num_images, tf.float32)
             beta *= tf.minimum(1.0, seen / self.annealing_images)
-        with tf.GradientTape() as tape:
-            reconstruction, kl, _ = self._terms(batch, noise, (self.encoder, self.decoder, self.text_encoder), training=True)
+        with tf.GradientTape(persistent=True) as tape:
+            text = self._text(batch, self.text_encoder)
+            reconstruction, kl, _ = self._terms(batch, text, noise["eps"], self.encoder, self.decoder, training=True)
             # The bits are free on average over the batch, else a dimension would be charged for its most telling pictures.
             charged = tf.reduce_sum(tf.maximum(tf.reduce_mean(kl, axis=0), self.free_bits))
             loss = tf.reduce_mean(reconstruction) + beta * charged
+            matching = {}
+            if self.matching_weight:
+                of_real, of_drawn = self._matching_losses(batch, text, noise["latents"], self.decoder, training=True)
+                loss += self.matching_weight * (of_real + of_drawn)
+                matching["matching_loss"] = of_drawn
         self.descend(tape, loss, "optimizer")
+        if matching:
+            # From drawn pictures this network would learn to find captions that decoder and it had agreed to hide in them.
+            self.descend(tape, of_real, "matching_optimizer")
         self.average_weights(num_images)
-        return _report(loss, reconstruction, kl)
+        return _report(loss, reconstruction, kl) | matching
+
+    def _text(self, batch, text_encoder):
+        """What of the captions steers the networks: the pooled vector."""
+        return {"pooled": text_encoder.encode(batch)["pooled"]} if text_encoder else {}
+
+    def _matching_losses(self, batch, text, latents, decoder, training):
+        """How hard it is to find the captions of a batch's pictures, and of those drawn from latents and captions, in nats."""
+        drawn, same = self._pictures(decoder({"latents": latents, **text}, training=training)), describe_the_same(batch)
+        return [
+            matching_loss(matching_scores(text["pooled"], self.picture_encoder(pictures, training=training)), same)
+            for pictures in (batch["image"], drawn)
+        ]
 
     def test_step(self, batch):
         reconstruction, kl, _ = self.elbo_terms(batch)
         loss = tf.reduce_mean(reconstruction) + self.beta * tf.reduce_mean(tf.reduce_sum(kl, axis=1))
-        return self.track(batch, **_report(loss, reconstruction, kl))
+        report = _report(loss, reconstruction, kl)
+        if self.matching_weight:
+            text = self._text(batch, self.averaged_text_encoder)
+            latents = gaussian(picture_seeds(batch["image"]), (self.latent_size,))
+            _, report["matching_loss"] = self._matching_losses(batch, text, latents, self.averaged_decoder, training=False)
+        return self.track(batch, **report)
 
     def elbo_terms(self, batch):
         """Reconstruction [B] and KL [B, latent_size] in nats, and the latents' means [B, latent_size], of held-out pictures by
         the averaged networks. A picture's noise is a function of its pixels: the same alone and in any batch."""
-        seeds = picture_seeds(batch["image"])
-        networks = (self.averaged_encoder, self.averaged_decoder, self.averaged_text_encoder)
-        return self._terms(batch, {"eps": gaussian(seeds, (self.latent_size,))}, networks, training=False)
+        eps = gaussian(picture_seeds(batch["image"]), (self.latent_size,))
+        text = self._text(batch, self.averaged_text_encoder)
+        return self._terms(batch, text, eps, self.averaged_encoder, self.averaged_decoder, training=False)
 
     def _pooled(self, prompts, num_images):
         """The text that steers `num_images` pictures: one prompt for all, or one each; without prompts, the empty one."""
@@ -176,7 +224,9 @@ class VAE(ImageModel):
 
     @tf.function
     def draw(self, latents, text):
-        logits = self.averaged_decoder({"latents": latents, **text})
+        return self._pictures(self.averaged_decoder({"latents": latents, **text}))
+
+    def _pictures(self, logits):
         # The mean of a Bernoulli pixel, in [-1, 1]: 2 sigmoid(x) - 1 = tanh(x / 2).
         return ops.tanh(logits / 2 if self.likelihood == "bernoulli" else logits)
 
