@@ -86,8 +86,8 @@ def test_a_real_picture_with_anothers_caption_counts_as_false(make_model, batche
     batch = next(iter(batches))
     text = model.text_encoder.encode(batch)
     fake = model.generator({"latents": tf.zeros([8, 6]), "pooled": text["pooled"]}, training=False)
-    given = {"pooled": text["pooled"]}
-    loss, _ = model._discriminator_loss(batch, fake, given, tf.zeros([8]), training=False)
+    given, noise = {"pooled": text["pooled"]}, {"empty": tf.zeros([8], bool)}
+    loss, _ = model._discriminator_loss(batch, fake, given, noise, training=False)
 
     def logits(image, pooled):
         return model.discriminator({"image": image, "pooled": pooled}, training=False)
@@ -95,10 +95,11 @@ def test_a_real_picture_with_anothers_caption_counts_as_false(make_model, batche
     real, wrong = logits(batch["image"], text["pooled"]), logits(batch["image"], tf.roll(text["pooled"], 1, axis=0))
     expected = tf.nn.softplus(-real) + (tf.nn.softplus(logits(fake, text["pooled"])) + tf.nn.softplus(wrong)) / 2
     assert float(loss) == pytest.approx(float(tf.reduce_mean(expected)), rel=1e-5)
-    same = {**batch, "label": tf.zeros([8], tf.int64)}  # of one class: no caption is wrong
-    loss, _ = model._discriminator_loss(same, fake, given, tf.zeros([8]), training=False)
-    expected = tf.nn.softplus(-real) + tf.nn.softplus(logits(fake, text["pooled"]))
-    assert float(loss) == pytest.approx(float(tf.reduce_mean(expected)), rel=1e-5)
+    no_caption_is_wrong = tf.nn.softplus(-real) + tf.nn.softplus(logits(fake, text["pooled"]))
+    of_one_class = {**batch, "label": tf.zeros([8], tf.int64)}
+    for others, dropped in ((of_one_class, noise), (batch, {"empty": tf.ones([8], bool)})):
+        loss, _ = model._discriminator_loss(others, fake, given, dropped, training=False)
+        assert float(loss) == pytest.approx(float(tf.reduce_mean(no_caption_is_wrong)), rel=1e-5)
     with pytest.raises(ValueError, match="choose from matching_aware, projection"):
         DCGAN(28, 1, text_conditioning="concatenation")
 

@@ -130,6 +130,18 @@ def test_the_average_forgets_half_in_its_half_life(make_model, batches):
     assert np.allclose(model.averaged_decoder.weights[0], 0.5, atol=1e-4)
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_dropped_captions_teach_no_words(family, make_model, batches):
+    for caption_dropout, learns in ((1.0, False), (0.0, True)):
+        model = make_model(family, caption_dropout=caption_dropout)
+        embedding = model.text_encoder.embedding.weights[0]
+        before = embedding.numpy()
+        batch = next(iter(batches))
+        model.fit(tf.data.Dataset.from_tensors(batch), shuffle=False, verbose=0)
+        said = np.setdiff1d(batch["token_ids"], [0, *model.text_encoder.tokenizer.empty_caption()])
+        assert (np.abs(embedding.numpy() - before)[said].max() > 0) == learns
+
+
 @pytest.fixture(scope="module")
 def two_devices():
     """One strategy for all tests: those of one process share the numbers of their collective operations, and clash."""

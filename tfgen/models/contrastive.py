@@ -25,12 +25,12 @@ def picture_encoder(image_size, image_channels, text_width, width):
     return keras.Model(image, vector, name="picture_encoder")
 
 
-def describe_the_same(batch):
+def describe_the_same(batch, empty=False):
     """Whether caption i of a batch is as right of picture j as its own, bool [B, B]: of one class, or, without classes, in the
-    same words."""
-    if "label" in batch:
-        return batch["label"][:, None] == batch["label"][None]
-    return tf.reduce_all(batch["token_ids"][:, None] == batch["token_ids"][None], axis=-1)
+    same words; or where it is emptied, `empty` bool [B]."""
+    known = batch["label"][:, None] if "label" in batch else batch["token_ids"]
+    same = tf.reduce_all(known[:, None] == known[None], axis=-1)
+    return same | tf.reshape(empty, [-1, 1])
 
 
 def matching_scores(text, pictures):
@@ -42,11 +42,12 @@ def matching_scores(text, pictures):
 def matching_loss(scores, same):
     """Mean cross-entropy, in nats, of finding a caption's picture and a picture's caption in the batch (Radford et al.,
     section 2.3), where all that `describe_the_same` names are equally right."""
-    same = tf.cast(same, tf.float32)
-    target = same / tf.reduce_sum(same, axis=-1, keepdims=True)
-    return tf.reduce_mean(
-        [tf.nn.softmax_cross_entropy_with_logits(target, logits) for logits in (scores, tf.transpose(scores))]
-    )
+    losses = []
+    for logits, right in ((scores, same), (tf.transpose(scores), tf.transpose(same))):
+        right = tf.cast(right, tf.float32)
+        target = right / tf.reduce_sum(right, axis=-1, keepdims=True)
+        losses.append(tf.nn.softmax_cross_entropy_with_logits(target, logits))
+    return tf.reduce_mean(losses)
 
 
 class CaptionMatcher(keras.Model):

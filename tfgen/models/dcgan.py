@@ -74,7 +74,7 @@ class DCGAN(ImageModel):
         adversarial_loss: "non_saturating", "hinge" or "wasserstein" (with gradient penalty).
         spectral_normalization: bound the discriminator's layers (Miyato et al., 2018, arXiv:1802.05957).
         gradient_penalty: weight of the penalty of "wasserstein".
-        ema_half_life: see `ImageModel`; `generate` uses the averaged generator.
+        caption_dropout, ema_half_life: see `ImageModel`; `generate` uses the averaged generator.
 
     Metrics: `generator_loss`, `discriminator_loss`, and `discriminator_accuracy`, which is 0.5 when it is deceived
     (of "wasserstein", whose critic knows no threshold, it says nothing).
@@ -82,16 +82,16 @@ class DCGAN(ImageModel):
 
     settings = (
         "image_size", "image_channels", "text_conditioning", "latent_size", "width", "dense", "adversarial_loss",
-        "spectral_normalization", "gradient_penalty", "ema_half_life",
+        "spectral_normalization", "gradient_penalty", "caption_dropout", "ema_half_life",
     )  # fmt: skip
 
     def __init__(
         self, image_size=28, image_channels=1, text_encoder=None, *, text_conditioning="matching_aware", latent_size=100,
         width=64, dense=False, adversarial_loss="non_saturating", spectral_normalization=False, gradient_penalty=10.0,
-        ema_half_life=10_000, **kwargs,
+        caption_dropout=0.1, ema_half_life=10_000, **kwargs,
     ):  # fmt: skip
         metric_names = ("generator_loss", "discriminator_loss", "discriminator_accuracy")
-        super().__init__(image_size, image_channels, text_encoder, ema_half_life, metric_names, **kwargs)
+        super().__init__(image_size, image_channels, text_encoder, caption_dropout, ema_half_life, metric_names, **kwargs)
         if adversarial_loss not in LOSSES:
             raise ValueError(f"unknown adversarial_loss {adversarial_loss!r}; choose from {', '.join(LOSSES)}")
         if text_conditioning not in TEXT_CONDITIONINGS:
@@ -130,11 +130,13 @@ class DCGAN(ImageModel):
 
     def draw_noise(self, num_images, seed):
         """Random numbers of one training step: latents of the discriminator's and of the generator's pictures
-        [B, latent_size], and where between real and generated the gradient penalty looks, `mix` [B]."""
+        [B, latent_size], where between real and generated the gradient penalty looks, `mix` [B], and captions to drop, `empty`
+        bool [B]."""
         return {
             "discriminator_latents": tf.random.stateless_normal([num_images, self.latent_size], seed),
             "generator_latents": tf.random.stateless_normal([num_images, self.latent_size], seed + tf.constant([0, 1_000])),
             "mix": tf.random.stateless_uniform([num_images], seed + tf.constant([0, 2_000])),
+            "empty": self.drop_captions(num_images, seed + tf.constant([0, 3_000])),
         }
 
     def train_step(self, batch):
@@ -143,13 +145,13 @@ class DCGAN(ImageModel):
     def update(self, batch, noise):
         """One step of each optimizer on a batch and the numbers of `draw_noise`; returns the metrics."""
         with tf.GradientTape() as tape:
-            text = self._text(batch)
+            text = self._text(batch, noise["empty"])
             # Through the pictures the text encoder could lower the discriminator's loss by leading the generator astray.
             fake = tf.stop_gradient(self.generator({"latents": noise["discriminator_latents"], **text}, training=True))
-            loss, accuracy = self._discriminator_loss(batch, fake, text, noise["mix"])
+            loss, accuracy = self._discriminator_loss(batch, fake, text, noise)
         self.descend(tape, loss, "discriminator_optimizer")
 
-        text = self._text(batch)
+        text = self._text(batch, noise["empty"])
         with tf.GradientTape() as tape:
             fake = self.generator({"latents": noise["generator_latents"], **text}, training=True)
             generator_loss = tf.reduce_mean(LOSSES[self.adversarial_loss][1](self.discriminator({"image": fake, **text})))
@@ -157,13 +159,13 @@ class DCGAN(ImageModel):
         self.average_weights(tf.shape(batch["image"])[0])
         return {"generator_loss": generator_loss, "discriminator_loss": loss, "discriminator_accuracy": accuracy}
 
-    def _text(self, batch):
+    def _text(self, batch, empty):
         """What of the captions steers the networks: the pooled vector."""
         if self.text_encoder is None:
             return {}
-        return {"pooled": self.text_encoder.encode(batch)["pooled"]}
+        return {"pooled": self.text_encoder.encode(batch, empty)["pooled"]}
 
-    def _discriminator_loss(self, batch, fake, text, mix, training=True):
+    def _discriminator_loss(self, batch, fake, text, noise, training=True):
         real, discriminator_loss = batch["image"], LOSSES[self.adversarial_loss][0]
         real_logits = self.discriminator({"image": real, **text}, training=training)
         fake_logits = self.discriminator({"image": fake, **text}, training=training)
@@ -172,11 +174,11 @@ class DCGAN(ImageModel):
             others = tf.roll(text["pooled"], 1, axis=0)
             wrong_logits = self.discriminator({"image": real, "pooled": others}, training=training)
             mismatch_losses = (losses + discriminator_loss(real_logits, wrong_logits)) / 2
-            as_right = tf.linalg.diag_part(tf.roll(describe_the_same(batch), 1, axis=0))
+            as_right = tf.linalg.diag_part(tf.roll(describe_the_same(batch, noise["empty"]), 1, axis=0))
             losses = tf.where(as_right, losses, mismatch_losses)
         loss = tf.reduce_mean(losses)
         if self.adversarial_loss == "wasserstein":
-            loss += self.gradient_penalty * self._gradient_penalty(real, fake, text, mix, training)
+            loss += self.gradient_penalty * self._gradient_penalty(real, fake, text, noise["mix"], training)
         accuracy = tf.reduce_mean(tf.cast(tf.concat([real_logits > 0, fake_logits <= 0], axis=0), tf.float32))
         return loss, accuracy
 
@@ -194,10 +196,11 @@ class DCGAN(ImageModel):
     def test_step(self, batch):
         """The losses on held-out pictures, of the averaged generator, with the same noise at every call."""
         noise = self.draw_noise(tf.shape(batch["image"])[0], tf.constant([0, 0]))
-        text = self._text(batch)
+        noise["empty"] = tf.zeros_like(noise["empty"])
+        text = self._text(batch, noise["empty"])
         fake = self._draw(noise["generator_latents"], batch.get("token_ids"))
         fake_logits = self.discriminator({"image": fake, **text})
-        loss, accuracy = self._discriminator_loss(batch, fake, text, noise["mix"], training=False)
+        loss, accuracy = self._discriminator_loss(batch, fake, text, noise, training=False)
         generator_loss = tf.reduce_mean(LOSSES[self.adversarial_loss][1](fake_logits))
         return self.track(batch, generator_loss=generator_loss, discriminator_loss=loss, discriminator_accuracy=accuracy)
 

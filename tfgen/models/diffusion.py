@@ -54,8 +54,7 @@ class TextToImageDiffusion(ImageModel):
         max_loss_weight: see above.
         time_shift: s > 1 trains more on noisy pictures, at the cost of shapes, which half-noisy ones decide:
             t = s u / (1 + (s - 1) u) for even u (Esser et al., 2024, arXiv:2403.03206, equation 23).
-        caption_dropout: part of the captions to empty.
-        ema_half_life: see `ImageModel`; `generate` uses the averaged weights.
+        caption_dropout, ema_half_life: see `ImageModel`; `generate` uses the averaged weights.
         steps, guidance_scale, sampler: what `generate` does when not told otherwise.
 
     Metrics: `loss` (weighted) and `x0_error`, the mean squared error of the estimated picture in [-1, 1].
@@ -71,13 +70,14 @@ class TextToImageDiffusion(ImageModel):
         schedule="flow", parameterisation="x0", max_loss_weight=30.0, time_shift=1.0, caption_dropout=0.1, ema_half_life=10_000,
         steps=50, guidance_scale=2.5, sampler="ddim", **kwargs,
     ):  # fmt: skip
-        super().__init__(image_size, image_channels, text_encoder, ema_half_life, ("loss", "x0_error"), **kwargs)
+        super().__init__(
+            image_size, image_channels, text_encoder, caption_dropout, ema_half_life, ("loss", "x0_error"), **kwargs
+        )
         parameterisations.check(parameterisation, schedule)
-        check_at_least(0, caption_dropout=caption_dropout)
         check_at_least(1e-6, max_loss_weight=max_loss_weight, time_shift=time_shift)
         self.patch_size, self.channels, self.num_blocks, self.num_heads = patch_size, tuple(channels), num_blocks, num_heads
         self.schedule, self.parameterisation = schedule, parameterisation
-        self.max_loss_weight, self.time_shift, self.caption_dropout = max_loss_weight, time_shift, caption_dropout
+        self.max_loss_weight, self.time_shift = max_loss_weight, time_shift
         self.steps, self.guidance_scale, self.sampler = steps, guidance_scale, sampler
         self.sampling_settings(None, None, None, None)  # refuses unusable ones before the training, not after it
         self.unet = unet(
@@ -137,7 +137,7 @@ class TextToImageDiffusion(ImageModel):
         return {
             "time": self.time_shift * even / (1 + (self.time_shift - 1) * even),
             "eps": tf.random.stateless_normal([num_images, *self.image_shape], seed + tf.constant([0, 1_000])),
-            "empty": tf.random.stateless_uniform([num_images], seed + tf.constant([0, 2_000])) < self.caption_dropout,
+            "empty": self.drop_captions(num_images, seed + tf.constant([0, 2_000])),
         }
 
     def batch_losses(self, batch, noise, text_encoder, network):

@@ -25,6 +25,8 @@ class ImageModel(keras.Model):
     Args:
         image_size, image_channels: of the pictures.
         text_encoder: see `tfgen.text`, or None for a model without prompts.
+        caption_dropout: part of the training captions to empty, so that a prompt that says nothing is drawn at random, and for
+            classifier-free guidance (Ho & Salimans, 2022, arXiv:2207.12598).
         ema_half_life: number of training images after which the averaged weights have forgotten half; 0 for no average.
             Counted in images, it keeps its meaning when the batch size changes (Karras et al., 2024, arXiv:2312.02696).
         metric_names: what `train_step` and `test_step` report.
@@ -36,10 +38,12 @@ class ImageModel(keras.Model):
     settings = ()
     of_training_alone = ("ema_half_life",)
 
-    def __init__(self, image_size, image_channels, text_encoder, ema_half_life, metric_names, **kwargs):
+    def __init__(self, image_size, image_channels, text_encoder, caption_dropout, ema_half_life, metric_names, **kwargs):
         super().__init__(**kwargs)
+        check_at_least(0, caption_dropout=caption_dropout, ema_half_life=ema_half_life)
         self.image_size, self.image_channels = image_size, image_channels
         self.text_encoder = text_encoder
+        self.caption_dropout = caption_dropout
         self.ema_half_life = ema_half_life
         self.trackers = [keras.metrics.Mean(name) for name in metric_names]
 
@@ -147,6 +151,10 @@ class ImageModel(keras.Model):
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group
         seed = tf.stack([tf.cast(self.optimizer.iterations, tf.int32), tf.cast(replica, tf.int32)])
         return self.draw_noise(tf.shape(batch["image"])[0], seed)
+
+    def drop_captions(self, num_images, seed):
+        """Which of the captions of a training step to empty, bool [B]."""
+        return tf.random.stateless_uniform([num_images], seed) < self.caption_dropout
 
     @classmethod
     def from_config(cls, config):

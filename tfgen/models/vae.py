@@ -62,7 +62,7 @@ class VAE(ImageModel):
             second network learns from the training pictures which caption belongs to which, and has to find the captions of
             the drawn ones (as AttnGAN's generator has to please DAMSM; Xu et al., 2018, arXiv:1711.10485, section 3.2). The
             likelihood alone hardly minds the zipper that makes a coat of a pullover. 0 for none; without text there is none.
-        ema_half_life: see `ImageModel`; everything but training uses the averaged networks.
+        caption_dropout, ema_half_life: see `ImageModel`; everything but training uses the averaged networks.
 
     Metrics: `loss`, and in nats a picture `negative_elbo` (beta 1, no free bits), `reconstruction` (the negative log
     likelihood) and `kl`; with `matching_weight` also `matching_loss`, of the drawn pictures,
@@ -71,18 +71,18 @@ class VAE(ImageModel):
 
     settings = (
         "image_size", "image_channels", "latent_size", "width", "dense", "likelihood", "deviation", "beta", "free_bits",
-        "annealing_images", "matching_weight", "ema_half_life",
+        "annealing_images", "matching_weight", "caption_dropout", "ema_half_life",
     )  # fmt: skip
     of_training_alone = ("ema_half_life", "matching_weight")
 
     def __init__(
         self, image_size=28, image_channels=1, text_encoder=None, *, latent_size=16, width=32, dense=False,
         likelihood="bernoulli", deviation=0.1, beta=1.0, free_bits=0.0, annealing_images=0, matching_weight=20.0,
-        ema_half_life=10_000, **kwargs,
+        caption_dropout=0.1, ema_half_life=10_000, **kwargs,
     ):  # fmt: skip
         matching_weight = matching_weight if text_encoder else 0
         metric_names = ("loss", "negative_elbo", "reconstruction", "kl", *(["matching_loss"] if matching_weight else []))
-        super().__init__(image_size, image_channels, text_encoder, ema_half_life, metric_names, **kwargs)
+        super().__init__(image_size, image_channels, text_encoder, caption_dropout, ema_half_life, metric_names, **kwargs)
         if likelihood not in LIKELIHOODS:
             raise ValueError(f"unknown likelihood {likelihood!r}; choose from {', '.join(LIKELIHOODS)}")
         check_at_least(0, beta=beta, free_bits=free_bits, annealing_images=annealing_images, matching_weight=matching_weight)
@@ -109,9 +109,12 @@ class VAE(ImageModel):
         }
 
     def draw_noise(self, num_images, seed):
-        """Random numbers of one training step: what makes latents of their distribution, `eps` [B, latent_size], and with
-        `matching_weight` those of the pictures drawn at random, `latents` [B, latent_size]."""
-        noise = {"eps": tf.random.stateless_normal([num_images, self.latent_size], seed)}
+        """Random numbers of one training step: what makes latents of their distribution, `eps` [B, latent_size]; captions to
+        drop, `empty` bool [B]; and with `matching_weight` latents of pictures drawn at random, `latents` [B, latent_size]."""
+        noise = {
+            "eps": tf.random.stateless_normal([num_images, self.latent_size], seed),
+            "empty": self.drop_captions(num_images, seed + tf.constant([0, 2_000])),
+        }
         if self.matching_weight:
             noise["latents"] = tf.random.stateless_normal([num_images, self.latent_size], seed + tf.constant([0, 1_000]))
         return noise
@@ -142,14 +145,17 @@ class VAE(ImageModel):
             seen = tf.cast(self.optimizer.iterations, tf.float32) * tf.cast(num_replicas() * num_images, tf.float32)
             beta *= tf.minimum(1.0, seen / self.annealing_images)
         with tf.GradientTape(persistent=True) as tape:
-            text = self._text(batch, self.text_encoder)
+            text = self._text(batch, self.text_encoder, noise["empty"])
             reconstruction, kl, _ = self._terms(batch, text, noise["eps"], self.encoder, self.decoder, training=True)
             # The bits are free on average over the batch, else a dimension would be charged for its most telling pictures.
             charged = tf.reduce_sum(tf.maximum(tf.reduce_mean(kl, axis=0), self.free_bits))
             loss = tf.reduce_mean(reconstruction) + beta * charged
             matching = {}
             if self.matching_weight:
-                of_real, of_drawn = self._matching_losses(batch, text, noise["latents"], self.decoder, training=True)
+                same = describe_the_same(batch, noise["empty"])
+                of_real, of_drawn = self._matching_losses(
+                    batch["image"], text, same, noise["latents"], self.decoder, training=True
+                )
                 loss += self.matching_weight * (of_real + of_drawn)
                 matching["matching_loss"] = of_drawn
         self.descend(tape, loss, "optimizer")
@@ -159,16 +165,16 @@ class VAE(ImageModel):
         self.average_weights(num_images)
         return _report(loss, reconstruction, kl) | matching
 
-    def _text(self, batch, text_encoder):
+    def _text(self, batch, text_encoder, empty=None):
         """What of the captions steers the networks: the pooled vector."""
-        return {"pooled": text_encoder.encode(batch)["pooled"]} if text_encoder else {}
+        return {"pooled": text_encoder.encode(batch, empty)["pooled"]} if text_encoder else {}
 
-    def _matching_losses(self, batch, text, latents, decoder, training):
-        """How hard it is to find the captions of a batch's pictures, and of those drawn from latents and captions, in nats."""
-        drawn, same = self._pictures(decoder({"latents": latents, **text}, training=training)), describe_the_same(batch)
+    def _matching_losses(self, real, text, same, latents, decoder, training):
+        """How hard it is to find the captions of real pictures, and of those drawn from latents and the captions, in nats."""
+        drawn = self._pictures(decoder({"latents": latents, **text}, training=training))
         return [
             matching_loss(matching_scores(text["pooled"], self.picture_encoder(pictures, training=training)), same)
-            for pictures in (batch["image"], drawn)
+            for pictures in (real, drawn)
         ]
 
     def test_step(self, batch):
@@ -178,7 +184,9 @@ class VAE(ImageModel):
         if self.matching_weight:
             text = self._text(batch, self.averaged_text_encoder)
             latents = gaussian(picture_seeds(batch["image"]), (self.latent_size,))
-            _, report["matching_loss"] = self._matching_losses(batch, text, latents, self.averaged_decoder, training=False)
+            _, report["matching_loss"] = self._matching_losses(
+                batch["image"], text, describe_the_same(batch), latents, self.averaged_decoder, training=False
+            )
         return self.track(batch, **report)
 
     def elbo_terms(self, batch):
