@@ -112,3 +112,13 @@ def test_the_text_encoder_learns_from_what_the_discriminator_reads_not_from_how_
     model.fit(batches, steps_per_epoch=1, shuffle=False, verbose=0)
     for left, right in zip(before, model.text_encoder.get_weights(), strict=True):
         assert np.array_equal(left, right)
+
+
+def test_mode_seeking_keeps_pictures_of_one_caption_apart(make_model, batches):
+    apart = []
+    for mode_seeking in (0.0, 1.0):
+        model = make_model("dcgan", mode_seeking=mode_seeking)
+        model.fit(batches, steps_per_epoch=30, shuffle=False, verbose=0)
+        pictures = model.generate("a large red circle", num_images=16).astype(float)
+        apart.append(pictures.std(axis=0).mean())
+    assert apart[1] > 1.5 * apart[0]

@@ -74,6 +74,9 @@ class DCGAN(ImageModel):
         adversarial_loss: "non_saturating", "hinge" or "wasserstein" (with gradient penalty).
         spectral_normalization: bound the discriminator's layers (Miyato et al., 2018, arXiv:1802.05957).
         gradient_penalty: weight of the penalty of "wasserstein".
+        mode_seeking: weight of a penalty on pictures that differ little for how far their latents are apart (Mao et al., 2019,
+            arXiv:1903.05628): without it a generator that is told what to draw soon draws each caption in one way only. None
+            without text.
         caption_dropout, ema_half_life: see `ImageModel`; `generate` uses the averaged generator.
 
     Metrics: `generator_loss`, `discriminator_loss`, and `discriminator_accuracy`, which is 0.5 when it is deceived
@@ -82,13 +85,13 @@ class DCGAN(ImageModel):
 
     settings = (
         "image_size", "image_channels", "text_conditioning", "latent_size", "width", "dense", "adversarial_loss",
-        "spectral_normalization", "gradient_penalty", "caption_dropout", "ema_half_life",
+        "spectral_normalization", "gradient_penalty", "mode_seeking", "caption_dropout", "ema_half_life",
     )  # fmt: skip
 
     def __init__(
         self, image_size=28, image_channels=1, text_encoder=None, *, text_conditioning="matching_aware", latent_size=100,
         width=64, dense=False, adversarial_loss="non_saturating", spectral_normalization=False, gradient_penalty=10.0,
-        caption_dropout=0.1, ema_half_life=10_000, **kwargs,
+        mode_seeking=0.2, caption_dropout=0.1, ema_half_life=10_000, **kwargs,
     ):  # fmt: skip
         metric_names = ("generator_loss", "discriminator_loss", "discriminator_accuracy")
         super().__init__(image_size, image_channels, text_encoder, caption_dropout, ema_half_life, metric_names, **kwargs)
@@ -98,7 +101,7 @@ class DCGAN(ImageModel):
             raise ValueError(f"unknown text_conditioning {text_conditioning!r}; choose from {', '.join(TEXT_CONDITIONINGS)}")
         self.text_conditioning, self.latent_size, self.width, self.dense = text_conditioning, latent_size, width, dense
         self.adversarial_loss, self.spectral_normalization = adversarial_loss, spectral_normalization
-        self.gradient_penalty = gradient_penalty
+        self.gradient_penalty, self.mode_seeking = gradient_penalty, mode_seeking if text_encoder else 0
         text_width = text_encoder.width if text_encoder else None
         self.generator = generator(image_size, image_channels, latent_size, text_width, width, dense)
         self.discriminator = discriminator(
@@ -155,6 +158,8 @@ class DCGAN(ImageModel):
         with tf.GradientTape() as tape:
             fake = self.generator({"latents": noise["generator_latents"], **text}, training=True)
             generator_loss = tf.reduce_mean(LOSSES[self.adversarial_loss][1](self.discriminator({"image": fake, **text})))
+            if self.mode_seeking:
+                generator_loss += self.mode_seeking * self._likeness(fake, text, noise)
         self.descend(tape, generator_loss, "optimizer")
         self.average_weights(tf.shape(batch["image"])[0])
         return {"generator_loss": generator_loss, "discriminator_loss": loss, "discriminator_accuracy": accuracy}
@@ -181,6 +186,13 @@ class DCGAN(ImageModel):
             loss += self.gradient_penalty * self._gradient_penalty(real, fake, text, noise["mix"], training)
         accuracy = tf.reduce_mean(tf.cast(tf.concat([real_logits > 0, fake_logits <= 0], axis=0), tf.float32))
         return loss, accuracy
+
+    def _likeness(self, pictures, text, noise):
+        """How far apart two latents are for how far apart their pictures of one caption are, in mean absolute values."""
+        others = self.generator({"latents": noise["discriminator_latents"], **text}, training=True)
+        apart = tf.reduce_mean(tf.abs(pictures - others), axis=[1, 2, 3])
+        latents_apart = tf.reduce_mean(tf.abs(noise["generator_latents"] - noise["discriminator_latents"]), axis=1)
+        return tf.reduce_mean(latents_apart / (apart + 1e-5))
 
     def _gradient_penalty(self, real, fake, text, mix, training):
         """Mean of (|gradient| - 1)^2 on the lines between real and generated pictures."""
