@@ -348,7 +348,7 @@ def _write_model(model, settings, folder, seconds, metrics):
         shipped.set_weights(model.get_weights())
     else:
         shipped = model.averaged_model()
-    save_whole(shipped, folder / "model.keras")
+    save_whole(shipped, folder / "model.keras", half_precision=True)
     captioned = f", captions: {settings.language}" if getattr(shipped, "text_encoder", None) else ""
     devices = f"{os.cpu_count()} CPU cores, {len(tf.config.list_physical_devices('GPU'))} GPUs"
     last = "\n".join(f"| {name} | {value:.4g} |" for name, value in metrics.items())
