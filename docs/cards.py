@@ -1,7 +1,8 @@
 """Writes into each model's card what `tfgen evaluate` measured.
 
-for model in shapes-diffusion fashion-dcgan mnist-vae; do
-    tfgen evaluate $model --json saved_models/$model/report.json
+for report in saved_models/*/report.json; do
+    model=$(basename $(dirname $report))
+    tfgen evaluate $model --json $report
 done
 python docs/cards.py
 """
