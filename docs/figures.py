@@ -26,3 +26,7 @@ model = tfgen.load_model()
 for index, image in enumerate(model.generate(PROMPTS, seed=[SEED] * len(PROMPTS)), 1):
     plotting.save_png(image, PICTURES / f"{index}.png", scale=5)
 plotting.attention_page(model.attention_maps(PROMPTS[5], SEED), PICTURES / "attention.png", num_steps=4)
+
+CLOTHES = ["a t-shirt", "连衣裙", "a coat", "凉鞋", "a bag", "an ankle boot"]
+clothes = tfgen.load_model("fashion-text-dcgan").generate(CLOTHES, num_images=12)
+plotting.save_png(plotting.grid(clothes, columns=12), PICTURES / "fashion-text-dcgan.png", scale=2)
