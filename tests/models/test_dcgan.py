@@ -102,6 +102,8 @@ def test_a_real_picture_with_anothers_caption_counts_as_false(make_model, batche
         assert float(loss) == pytest.approx(float(tf.reduce_mean(no_caption_is_wrong)), rel=1e-5)
     with pytest.raises(ValueError, match="choose from matching_aware, projection"):
         DCGAN(28, 1, text_conditioning="concatenation")
+    with pytest.raises(ValueError, match="mode_seeking is -1; give a number of at least 0"):
+        DCGAN(28, 1, mode_seeking=-1)
 
 
 def test_the_text_encoder_learns_from_what_the_discriminator_reads_not_from_how_the_generator_is_led(make_model, batches):

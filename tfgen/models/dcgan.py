@@ -6,7 +6,7 @@ from keras import layers, ops
 
 from tfgen.diffusion.noise import gaussian
 from tfgen.models.contrastive import describe_the_same
-from tfgen.models.image_model import ImageModel
+from tfgen.models.image_model import ImageModel, check_at_least
 from tfgen.models.layers import features_to_picture, picture_to_features
 
 # name -> (discriminator's loss from its logits for real and generated pictures, generator's loss), per picture.
@@ -99,6 +99,7 @@ class DCGAN(ImageModel):
             raise ValueError(f"unknown adversarial_loss {adversarial_loss!r}; choose from {', '.join(LOSSES)}")
         if text_conditioning not in TEXT_CONDITIONINGS:
             raise ValueError(f"unknown text_conditioning {text_conditioning!r}; choose from {', '.join(TEXT_CONDITIONINGS)}")
+        check_at_least(0, gradient_penalty=gradient_penalty, mode_seeking=mode_seeking)
         self.text_conditioning, self.latent_size, self.width, self.dense = text_conditioning, latent_size, width, dense
         self.adversarial_loss, self.spectral_normalization = adversarial_loss, spectral_normalization
         self.gradient_penalty, self.mode_seeking = gradient_penalty, mode_seeking if text_encoder else 0
