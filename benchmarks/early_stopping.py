@@ -6,9 +6,7 @@ After every epoch the Fréchet distance of 2,000 samples, by fashion-judge, is c
 measurements without a new best training stops. The floor is what as many real pictures have in place of the samples.
 """
 
-import io
 import tempfile
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -18,7 +16,6 @@ from matplotlib.figure import Figure
 import tfgen
 from tfgen import data, metrics
 from tfgen.callbacks import Measure
-from tfgen.files import write_whole
 from tfgen.models import VAE
 
 NUM_IMAGES, MAX_EPOCHS, PATIENCE, BATCH_SIZE = 2000, 100, 4, 64
@@ -70,6 +67,4 @@ above.set(title=f"Fréchet distance of samples, fashion-judge (of real pictures:
 above.legend()
 below.plot(epochs, losses, "C1.-")
 below.set(title="negative ELBO of held-out pictures, nats", xlabel="epoch")
-buffer = io.BytesIO()
-figure.savefig(buffer, format="png", dpi=100)
-write_whole(Path(__file__).parents[1] / "docs" / "pictures" / "early_stopping.png", buffer.getvalue())
+report.draw("early_stopping", figure)

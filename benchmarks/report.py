@@ -1,5 +1,6 @@
 """What every benchmark writes beside its figures: machine, versions, command."""
 
+import io
 import json
 import os
 import platform
@@ -9,7 +10,10 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
+from tfgen.files import write_whole
+
 RESULTS = Path(__file__).parent / "results"
+PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
 
 
 def summary(measurements):
@@ -37,3 +41,10 @@ def write(name, figures):
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.json").write_text(json.dumps(report, indent=2) + "\n")
     print(json.dumps(report, indent=2))
+
+
+def draw(name, figure):
+    """Write a matplotlib figure to PICTURES/NAME.png."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=100)
+    write_whole(PICTURES / f"{name}.png", buffer.getvalue())
