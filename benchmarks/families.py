@@ -23,7 +23,7 @@ RUNS, SEED = 7, 5
 # data -> its models, and what each is asked to draw for the picture
 FAMILIES = {
     "Fashion-MNIST": (
-        ["fashion-text-dcgan"],
+        ["fashion-text-dcgan", "fashion-text-vae", "fashion-diffusion"],
         ["an ankle boot", "连衣裙", "a picture of a bag", "画凉鞋", "a coat", "一张T恤的图片"],
     ),
     "shapes": (
@@ -35,7 +35,7 @@ FAMILIES = {
         ],
     ),
 }  # fmt: skip
-WITHOUT_TEXT = ["fashion-dcgan"]  # what the recall of those with text is compared with
+WITHOUT_TEXT = ["fashion-dcgan", "fashion-vae"]  # what the recall of those with text is compared with
 METRICS = {  # of the report -> heading
     "prompt_accuracy": "class right",
     "prompt_accuracy_one_object_en": "one object, English",

@@ -208,6 +208,6 @@ def _from_preset(kind, preset):
     except Exception as error:  # of reading, parsing or fetching, whatever keras-nlp meets
         reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         raise ValueError(
-            f"no text preset in {preset} ({reason}); give the folder of one, as keras-nlp's save_to_preset writes, or, with a "
-            "network, a name such as bert_tiny_en_uncased"
+            f"no text preset in {preset} ({reason}); give the folder of one, as keras-nlp's save_to_preset writes "
+            "(saved_models/bilingual-bert ships), or, with a network, a name such as bert_tiny_en_uncased"
         ) from None
