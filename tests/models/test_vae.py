@@ -104,6 +104,12 @@ def test_the_dense_variant_has_no_convolutions():
     assert model.generate(num_images=2).shape == (2, 28, 28, 1)
 
 
+def test_the_temperature_spreads_the_latents_that_are_drawn(make_model):
+    model = make_model("vae", with_text=False, temperature=1.5)
+    latents = gaussian(tf.constant([3, 4], tf.int64), (model.latent_size,))
+    assert np.array_equal(model.generate(num_images=2, seed=3), model.decode(1.5 * latents))
+
+
 def test_unusable_input_is_refused():
     model = VAE(28, 1, width=4)
     with pytest.raises(ValueError, match=r"give uint8 \[N, 28, 28, 1\]"):
