@@ -133,9 +133,7 @@ head = """# Models beside each other, asked for the same
 Means over three seeds and their standard deviations, by `tfgen evaluate`; beside them what real pictures have in place of the
 drawn ones. The time of a picture is the median of 7, on two cores. Made by `python benchmarks/families.py`.
 
-The temperature of each VAE was chosen by its coverage: 1.2 for fashion-text-vae and 1.6 for fashion-vae, about the lowest
-within 0.01 of the best from 1 to 1.45 and from 1 to 2.2. Pixels and latents of fashion-vae are other ones than those of
-fashion-text-vae, which without text draw worse: at temperature 1 a Fréchet distance of 148 in place of 117, a coverage of 0.35
-in place of 0.46, though with outliers that raise its recall (0.74 in place of 0.55).
+The temperature of each VAE was chosen by its coverage (`python benchmarks/temperature.py`). Pixels and latents of fashion-vae
+are not those of fashion-text-vae, with which a VAE without text draws worse.
 """
 write_whole(ROOT / "docs" / "families.md", "\n".join([head, *sections]).encode())

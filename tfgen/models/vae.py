@@ -63,7 +63,7 @@ class VAE(ImageModel):
             the drawn ones (as AttnGAN's generator has to please DAMSM; Xu et al., 2018, arXiv:1711.10485, section 3.2). The
             likelihood alone hardly minds the zipper that makes a coat of a pullover. 0 for none; without text there is none.
         temperature: standard deviation of the latents that `generate` draws (Kingma & Dhariwal, 2018, arXiv:1807.03039, section
-            6). The latents of all pictures together do not lie quite as the prior says: where they spread wider, 1.1 to 1.5
+            6). The latents of all pictures together do not lie quite as the prior says: where they spread wider, 1.1 to 1.6
             draws better pictures, and more varied ones.
         caption_dropout, ema_half_life: see `ImageModel`; everything but training uses the averaged networks.
 
