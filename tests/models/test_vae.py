@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -90,7 +91,7 @@ def test_gaussian_pixels_are_normalised(make_model, batches):
     model = make_model("vae", with_text=False, likelihood="gaussian", deviation=0.5)
     batch = next(iter(batches))
     eps = model.draw_noise(8, tf.constant([0, 0]))["eps"]
-    reconstruction, _, _ = model._terms(batch, {}, eps, model.encoder, model.decoder, training=False)
+    reconstruction, _, _ = model._terms(batch, {}, eps, model.encoder, model.decoder, None, training=False)
     latents = model.encoder({"image": batch["image"]})
     latents = latents["mean"] + tf.exp(0.5 * latents["log_variance"]) * eps
     drawn = tf.tanh(model.decoder({"latents": latents})).numpy()
@@ -108,6 +109,39 @@ def test_the_temperature_spreads_the_latents_that_are_drawn(make_model):
     model = make_model("vae", with_text=False, temperature=1.5)
     latents = gaussian(tf.constant([3, 4], tf.int64), (model.latent_size,))
     assert np.array_equal(model.generate(num_images=2, seed=3), model.decode(1.5 * latents))
+
+
+@pytest.fixture(scope="module")
+def with_prior(make_model):
+    """A VAE whose prior tells captions apart."""
+    model = make_model("vae", num_blocks=1, temperature=0.5)
+    for network in (model.prior, model.averaged_prior):
+        for name in ("mean", "log_variance"):
+            layer = network.get_layer(name)
+            layer.kernel.assign(keras.random.normal(layer.kernel.shape, 0, 0.2, seed=1))
+    return model
+
+
+def test_latents_are_drawn_as_the_prior_says_of_the_prompt(with_prior):
+    model, prompts = with_prior, ["a red circle", "蓝色的星星"]
+    token_ids = model.tokenize(prompts)
+    expected = model.averaged_prior({"pooled": model.averaged_text_encoder(token_ids, token_ids != 0)["pooled"]})
+    assert np.abs(expected["mean"][0] - expected["mean"][1]).max() > 0.1
+    eps = gaussian(tf.constant([3, 4], tf.int64), (model.latent_size,))
+    latents = expected["mean"] + 0.5 * tf.exp(expected["log_variance"] / 2) * eps
+    assert np.array_equal(model.generate(prompts, seed=[3, 4]), model.decode(latents, prompts))
+
+
+def test_the_kl_is_that_of_posterior_and_prior(with_prior, batches):
+    """By Monte Carlo: the mean of log q(z | x, text) - log p(z | text) over z of q."""
+    model, batch = with_prior, next(iter(batches))
+    _, kl, _ = model.elbo_terms(batch)
+    text = {"pooled": model.averaged_text_encoder.encode(batch)["pooled"]}
+    q, p = model.averaged_encoder({"image": batch["image"], **text}), model.averaged_prior(text)
+    z = q["mean"] + tf.exp(q["log_variance"] / 2) * np.random.default_rng(0).normal(size=(20_000, *kl.shape)).astype(np.float32)
+    log_q, log_p = (-0.5 * ((z - of["mean"]) ** 2 / tf.exp(of["log_variance"]) + of["log_variance"]) for of in (q, p))
+    assert np.allclose(kl, tf.reduce_mean(log_q - log_p, axis=0), rtol=0.05, atol=0.05)
+    assert np.max(kl) > 0.2
 
 
 def test_unusable_input_is_refused():

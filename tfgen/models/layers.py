@@ -168,10 +168,16 @@ def picture_to_features(image, width, *, dense=False, wrap=lambda layer: layer):
     return keras.layers.Flatten()(x)
 
 
-def features_to_picture(features, image_size, image_channels, width, *, dense=False):
+def features_to_picture(features, image_size, image_channels, width, *, dense=False, num_blocks=0):
     """Features [B, F] as a picture [B, H, W, C] without a final activation: the mirror image of `picture_to_features`.
 
     Batch normalisation is synchronised, so that training on several devices is training on their common batch.
+
+    Args:
+        dense: as in `picture_to_features`.
+        num_blocks: `ConditionedBlock`s, steered by the features, on the coarsest grid, whose pixels know where they are; finer
+            grids but the last have one each, if any. What is drawn and where are then learned apart and multiplied; in one
+            matrix each pair of them is learned for itself.
     """
 
     def normalized(x):
@@ -187,6 +193,11 @@ def features_to_picture(features, image_size, image_channels, width, *, dense=Fa
     channels = [width * 2**level for level in reversed(range(len(sides) - 1))]
     x = keras.layers.Dense(sides[-1] ** 2 * channels[0], use_bias=False)(x)
     x = normalized(keras.layers.Reshape((sides[-1], sides[-1], channels[0]))(x))
-    for next_channels in channels[1:]:
-        x = normalized(keras.layers.Conv2DTranspose(next_channels, 4, 2, padding="same", use_bias=False)(x))
+    if num_blocks:
+        x = PositionEmbedding()(x)
+    for level, level_channels in enumerate(channels):
+        if level:
+            x = normalized(keras.layers.Conv2DTranspose(level_channels, 4, 2, padding="same", use_bias=False)(x))
+        for _ in range(min(num_blocks, 1) if level else num_blocks):
+            x = ConditionedBlock(level_channels)(x, features)
     return keras.layers.Conv2DTranspose(image_channels, 4, 2, padding="same")(x)

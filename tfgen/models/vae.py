@@ -1,4 +1,9 @@
-"""Variational autoencoder: an encoder says which latent vectors a picture may come from, a decoder draws them again."""
+"""Variational autoencoder: an encoder says which latent vectors a picture may come from, a decoder draws them again.
+
+With text, a third network, the prior, says which latents the pictures of a caption have (Sohn et al., 2015, "Learning
+Structured Output Representation using Deep Conditional Generative Models"): drawn without regard to the words, latents would
+overrule them.
+"""
 
 import math
 
@@ -30,7 +35,7 @@ def encoder(image_size, image_channels, latent_size, text_width, width, dense):
     return keras.Model(inputs, outputs, name="encoder")
 
 
-def decoder(image_size, image_channels, latent_size, text_width, width, dense):
+def decoder(image_size, image_channels, latent_size, text_width, width, dense, num_blocks):
     """Latents, and the pooled text where there is text, to logits of the pictures [B, H, W, C]."""
     latents = keras.Input((latent_size,), name="latents")
     inputs, features = {"latents": latents}, latents
@@ -38,7 +43,17 @@ def decoder(image_size, image_channels, latent_size, text_width, width, dense):
         inputs["pooled"] = keras.Input((text_width,), name="pooled")
         features = layers.Concatenate()([latents, layers.Dense(4 * width, name="text")(inputs["pooled"])])
     features = layers.Dense(4 * width, activation="relu", name="features")(features)
-    return keras.Model(inputs, features_to_picture(features, image_size, image_channels, width, dense=dense), name="decoder")
+    logits = features_to_picture(features, image_size, image_channels, width, dense=dense, num_blocks=num_blocks)
+    return keras.Model(inputs, logits, name="decoder")
+
+
+def prior(text_width, latent_size, width):
+    """The pooled text to mean and log variance of the latents of its pictures, [B, latent_size] each."""
+    pooled = keras.Input((text_width,), name="pooled")
+    x = layers.Dense(4 * width, activation="relu", name="features")(pooled)
+    # Zero at first: the standard normal distribution of a VAE without text.
+    outputs = {name: layers.Dense(latent_size, kernel_initializer="zeros", name=name)(x) for name in ("mean", "log_variance")}
+    return keras.Model({"pooled": pooled}, outputs, name="prior")
 
 
 @keras.saving.register_keras_serializable("tfgen")
@@ -52,6 +67,8 @@ class VAE(ImageModel):
         latent_size: dimensions of the latent vector.
         width: channels of the finest grid.
         dense: fully connected networks in place of convolutions.
+        num_blocks: residual blocks in the decoder, for pictures in which things stand in many places; see
+            `tfgen.models.layers.features_to_picture`.
         likelihood: "bernoulli", of pixels in [0, 1] as probabilities, or "gaussian", around the drawn picture in [-1, 1].
         deviation: standard deviation of the Gaussian pixels; it sets how much detail is worth its bits (Rybkin et al., 2021,
             arXiv:2006.13202).
@@ -62,9 +79,9 @@ class VAE(ImageModel):
             second network learns from the training pictures which caption belongs to which, and has to find the captions of
             the drawn ones (as AttnGAN's generator has to please DAMSM; Xu et al., 2018, arXiv:1711.10485, section 3.2). The
             likelihood alone hardly minds the zipper that makes a coat of a pullover. 0 for none; without text there is none.
-        temperature: standard deviation of the latents that `generate` draws (Kingma & Dhariwal, 2018, arXiv:1807.03039, section
-            6). The latents of all pictures together do not lie quite as the prior says: where they spread wider, 1.1 to 1.6
-            draws better pictures, and more varied ones.
+        temperature: factor on the standard deviation of the latents that `generate` draws (Kingma & Dhariwal, 2018,
+            arXiv:1807.03039, section 6). The latents of all pictures together do not lie quite as the prior says: where they
+            spread wider, 1.1 to 1.6 draws better pictures, and more varied ones.
         caption_dropout, ema_half_life: see `ImageModel`; everything but training uses the averaged networks.
 
     Metrics: `loss`, and in nats a picture `negative_elbo` (beta 1, no free bits), `reconstruction` (the negative log
@@ -73,13 +90,13 @@ class VAE(ImageModel):
     """
 
     settings = (
-        "image_size", "image_channels", "latent_size", "width", "dense", "likelihood", "deviation", "beta", "free_bits",
-        "annealing_images", "matching_weight", "temperature", "caption_dropout", "ema_half_life",
+        "image_size", "image_channels", "latent_size", "width", "dense", "num_blocks", "likelihood", "deviation", "beta",
+        "free_bits", "annealing_images", "matching_weight", "temperature", "caption_dropout", "ema_half_life",
     )  # fmt: skip
     of_training_alone = ("ema_half_life", "matching_weight")
 
     def __init__(
-        self, image_size=28, image_channels=1, text_encoder=None, *, latent_size=16, width=32, dense=False,
+        self, image_size=28, image_channels=1, text_encoder=None, *, latent_size=16, width=32, dense=False, num_blocks=0,
         likelihood="bernoulli", deviation=0.1, beta=1.0, free_bits=0.0, annealing_images=0, matching_weight=20.0,
         temperature=1.0, caption_dropout=0.1, ema_half_life=10_000, **kwargs,
     ):  # fmt: skip
@@ -88,41 +105,55 @@ class VAE(ImageModel):
         super().__init__(image_size, image_channels, text_encoder, caption_dropout, ema_half_life, metric_names, **kwargs)
         if likelihood not in LIKELIHOODS:
             raise ValueError(f"unknown likelihood {likelihood!r}; choose from {', '.join(LIKELIHOODS)}")
-        check_at_least(0, beta=beta, free_bits=free_bits, annealing_images=annealing_images, matching_weight=matching_weight)
+        check_at_least(
+            0, num_blocks=num_blocks, beta=beta, free_bits=free_bits, annealing_images=annealing_images,
+            matching_weight=matching_weight,
+        )  # fmt: skip
         check_at_least(1e-6, deviation=deviation, temperature=temperature)
-        self.latent_size, self.width, self.dense, self.likelihood = latent_size, width, dense, likelihood
-        self.deviation, self.beta, self.free_bits, self.annealing_images = deviation, beta, free_bits, annealing_images
-        self.matching_weight, self.temperature = matching_weight, temperature
+        self.latent_size, self.width, self.dense, self.num_blocks = latent_size, width, dense, num_blocks
+        self.likelihood, self.deviation, self.beta, self.free_bits = likelihood, deviation, beta, free_bits
+        self.annealing_images, self.matching_weight, self.temperature = annealing_images, matching_weight, temperature
         text_width = text_encoder.width if text_encoder else None
         if matching_weight:
             self.picture_encoder = picture_encoder(image_size, image_channels, text_width, width)
         self.encoder = encoder(image_size, image_channels, latent_size, text_width, width, dense)
-        self.decoder = decoder(image_size, image_channels, latent_size, text_width, width, dense)
-        self.add_averages("encoder", "decoder", "text_encoder")
+        self.decoder = decoder(image_size, image_channels, latent_size, text_width, width, dense, num_blocks)
+        self.prior = prior(text_width, latent_size, width) if text_encoder else None
+        self.add_averages("encoder", "decoder", "prior", "text_encoder")
         self.built = True
 
     @property
     def optimized_variables(self):
         if not self.matching_weight:
             return super().optimized_variables
-        networks = (self.encoder, self.decoder, self.text_encoder)
+        networks = (self.encoder, self.decoder, self.prior, self.text_encoder)
         return {
             "optimizer": [variable for network in networks for variable in network.trainable_variables],
             "matching_optimizer": self.picture_encoder.trainable_variables,
         }
 
     def draw_noise(self, num_images, seed):
-        """Random numbers of one training step: what makes latents of their distribution, `eps` [B, latent_size]; captions to
-        drop, `empty` bool [B]; and with `matching_weight` latents of pictures drawn at random, `latents` [B, latent_size]."""
+        """Random numbers of one training step: what makes latents of their distribution, for the batch's pictures, `eps`
+        [B, latent_size], and with `matching_weight` for those drawn at random, `drawn_eps`; captions to drop, `empty` bool [B].
+        """
         noise = {
             "eps": tf.random.stateless_normal([num_images, self.latent_size], seed),
             "empty": self.drop_captions(num_images, seed + tf.constant([0, 2_000])),
         }
         if self.matching_weight:
-            noise["latents"] = tf.random.stateless_normal([num_images, self.latent_size], seed + tf.constant([0, 1_000]))
+            noise["drawn_eps"] = tf.random.stateless_normal([num_images, self.latent_size], seed + tf.constant([0, 1_000]))
         return noise
 
-    def _terms(self, batch, text, eps, encoder, decoder, training):
+    def _expected(self, text, prior):
+        """Mean and log variance of the latents, as far as they are known without the picture."""
+        return prior(text) if text else {"mean": 0.0, "log_variance": 0.0}
+
+    def _latents(self, text, eps, prior):
+        """Latents [B, latent_size] of pictures drawn at random, from standard normal numbers."""
+        expected = self._expected(text, prior)
+        return expected["mean"] + ops.exp(0.5 * expected["log_variance"]) * eps
+
+    def _terms(self, batch, text, eps, encoder, decoder, prior, training):
         """Reconstruction [B], KL [B, latent_size] and means of the latents."""
         posterior = encoder({"image": batch["image"], **text}, training=training)
         mean, log_variance = posterior["mean"], posterior["log_variance"]
@@ -134,7 +165,9 @@ class VAE(ImageModel):
         else:
             scaled = (batch["image"] - ops.tanh(logits)) / self.deviation
             pixels = 0.5 * scaled**2 + math.log(self.deviation) + 0.5 * math.log(2 * math.pi)
-        kl = 0.5 * (mean**2 + ops.exp(log_variance) - 1 - log_variance)
+        expected = self._expected(text, prior)
+        wider = log_variance - expected["log_variance"]
+        kl = 0.5 * ((mean - expected["mean"]) ** 2 / ops.exp(expected["log_variance"]) + ops.exp(wider) - 1 - wider)
         return tf.reduce_sum(pixels, axis=[1, 2, 3]), kl, mean
 
     def train_step(self, batch):
@@ -149,16 +182,16 @@ class VAE(ImageModel):
             beta *= tf.minimum(1.0, seen / self.annealing_images)
         with tf.GradientTape(persistent=True) as tape:
             text = self._text(batch, self.text_encoder, noise["empty"])
-            reconstruction, kl, _ = self._terms(batch, text, noise["eps"], self.encoder, self.decoder, training=True)
+            networks = (self.encoder, self.decoder, self.prior)
+            reconstruction, kl, _ = self._terms(batch, text, noise["eps"], *networks, training=True)
             # The bits are free on average over the batch, else a dimension would be charged for its most telling pictures.
             charged = tf.reduce_sum(tf.maximum(tf.reduce_mean(kl, axis=0), self.free_bits))
             loss = tf.reduce_mean(reconstruction) + beta * charged
             matching = {}
             if self.matching_weight:
                 same = describe_the_same(batch, noise["empty"])
-                of_real, of_drawn = self._matching_losses(
-                    batch["image"], text, same, noise["latents"], self.decoder, training=True
-                )
+                latents = self._latents(text, noise["drawn_eps"], self.prior)
+                of_real, of_drawn = self._matching_losses(batch["image"], text, same, latents, self.decoder, training=True)
                 loss += self.matching_weight * (of_real + of_drawn)
                 matching["matching_loss"] = of_drawn
         self.descend(tape, loss, "optimizer")
@@ -186,7 +219,7 @@ class VAE(ImageModel):
         report = _report(loss, reconstruction, kl)
         if self.matching_weight:
             text = self._text(batch, self.averaged_text_encoder)
-            latents = gaussian(picture_seeds(batch["image"]), (self.latent_size,))
+            latents = self._latents(text, gaussian(picture_seeds(batch["image"]), (self.latent_size,)), self.averaged_prior)
             _, report["matching_loss"] = self._matching_losses(
                 batch["image"], text, describe_the_same(batch), latents, self.averaged_decoder, training=False
             )
@@ -197,7 +230,8 @@ class VAE(ImageModel):
         the averaged networks. A picture's noise is a function of its pixels: the same alone and in any batch."""
         eps = gaussian(picture_seeds(batch["image"]), (self.latent_size,))
         text = self._text(batch, self.averaged_text_encoder)
-        return self._terms(batch, text, eps, self.averaged_encoder, self.averaged_decoder, training=False)
+        networks = (self.averaged_encoder, self.averaged_decoder, self.averaged_prior)
+        return self._terms(batch, text, eps, *networks, training=False)
 
     def _pooled(self, prompts, num_images):
         """The text that steers `num_images` pictures: one prompt for all, or one each; without prompts, the empty one."""
@@ -246,7 +280,8 @@ class VAE(ImageModel):
         text = {}
         if self.text_encoder:
             text["pooled"] = self.averaged_text_encoder(token_ids, token_ids != 0)["pooled"]
-        return self.draw(self.temperature * gaussian(seeds, (self.latent_size,)), text)
+        eps = self.temperature * gaussian(seeds, (self.latent_size,))
+        return self.draw(self._latents(text, eps, self.averaged_prior), text)
 
 
 def _report(loss, reconstruction, kl):

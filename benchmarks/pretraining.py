@@ -1,0 +1,140 @@
+"""What is a pretrained language model worth? Prompt accuracy against training steps, by what reads the prompt.
+
+    python benchmarks/pretraining.py       # writes results/pretraining.json and docs/pictures/pretraining.png
+
+To draw takes far longer to learn than to read, and would hide the difference. Each run therefore begins with a U-Net that
+draws, that of shapes-diffusion, and a text encoder that it has never met, and trains both as `tfgen train` does: the encoder
+learns first which caption belongs to which picture, for a sixth as many steps of 128 pictures as the two then have together, of
+32. Captions are of one object, half of them Chinese; prompts are in the words and scenes of "test". An interrupted benchmark
+goes on after its last complete run; delete .cache/pretraining.json to begin anew.
+"""
+
+import json
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import report
+from matplotlib.figure import Figure
+
+import tfgen
+from tfgen import data, text
+from tfgen.data import captions
+from tfgen.files import write_whole
+from tfgen.metrics import all_right
+from tfgen.models import TextToImageDiffusion
+from tfgen.models.judge import judge_attributes
+from tfgen.models.registry import find_preset
+from tfgen.training import Settings, batches_for, compile_for, match_captions
+
+ROOT = Path(__file__).parents[1]
+RUNS = ROOT / ".cache" / "pretraining.json"
+SEEDS, STEPS, EVERY, UNET_RATE, AIM = (0, 1, 2), 900, 150, 2e-3, 0.9
+MATCHING_STEPS = STEPS // 6
+NUM_PROMPTS, SAMPLING_STEPS = 96, 8  # prompts of each language at each measurement
+CORPUS, SIZES = captions.vocabulary_corpus(), {"width": 128, "sequence_length": 36}
+
+
+def bert(trains_network, pretrained=True):
+    encoder = text.load_preset_encoder(
+        find_preset("bilingual-bert"), CORPUS, normalizes=True, trains_network=trains_network, **SIZES
+    )
+    if pretrained:
+        return encoder
+    settings = {name: getattr(encoder, name) for name in encoder.settings}
+    return text.PresetTextEncoder(encoder.tokenizer, encoder.width, **settings)
+
+
+ENCODERS = {
+    "BERT, pretrained, fine-tuned": lambda: bert(trains_network=True),
+    "BERT, pretrained, frozen": lambda: bert(trains_network=False),
+    "BERT, from random weights": lambda: bert(trains_network=True, pretrained=False),
+    "Transformer, from random weights": lambda: text.TransformerTextEncoder(
+        text.build_tokenizer(CORPUS, 2000, SIZES["sequence_length"]), SIZES["width"]
+    ),
+    "word vectors of the captions": lambda: text.build_word_vector_encoder(CORPUS, **SIZES),
+}
+
+
+class PromptAccuracyByStep(keras.callbacks.Callback):
+    """Prompt accuracy after every epoch, and the seconds spent in training until then."""
+
+    def __init__(self, judge):
+        super().__init__()
+        self.judge, self.curve, self.seconds = judge, [], 0.0
+        english, chinese = (data.shapes_prompts(NUM_PROMPTS, "test", language, seed=1) for language in captions.LANGUAGES)
+        self.prompts, self.stated = english[0] + chinese[0], np.concatenate([english[1], chinese[1]])
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._start = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.seconds += time.perf_counter() - self._start
+        pictures = self.model.generate(self.prompts, steps=SAMPLING_STEPS)
+        self.curve.append(float(all_right(self.stated, judge_attributes(self.judge, pictures)).mean()))
+
+
+def run(build_encoder, seed, drawing, judge):
+    keras.utils.set_random_seed(seed)
+    settings = Settings("diffusion", language="both", steps=STEPS, learning_rate=UNET_RATE, seed=seed)
+    model = TextToImageDiffusion(**{**drawing.get_config(), "text_encoder": build_encoder(), "ema_half_life": 2000})
+    model.unet.set_weights(drawing.averaged_unet.get_weights())
+    model.averaged_unet.set_weights(drawing.averaged_unet.get_weights())
+    compile_for(model, settings)
+    source = data.load("shapes", "train", model.image_size, "both", num_scenes=50_000, num_objects=(1,), seed=seed)
+    accuracy = PromptAccuracyByStep(judge)
+    start = time.perf_counter()
+    match_captions(model, settings, source, 0)
+    accuracy.seconds = time.perf_counter() - start
+    model.fit(
+        batches_for(model, settings, source, 0), steps_per_epoch=EVERY, epochs=STEPS // EVERY, shuffle=False, verbose=0,
+        callbacks=[accuracy],
+    )  # fmt: skip
+    return {"prompt_accuracy": accuracy.curve, "seconds": accuracy.seconds}
+
+
+def steps_to_aim(curve):
+    """At which step, those of matching among them, the aim is reached, on a straight line between two measurements; None where
+    it is not."""
+    values = np.array([0.0, *curve])
+    above = np.flatnonzero(values >= AIM)
+    if not len(above):
+        return None
+    last = above[0]
+    return float(MATCHING_STEPS + EVERY * (last - 1 + (AIM - values[last - 1]) / (values[last] - values[last - 1])))
+
+
+judge, drawing = tfgen.load_model("shapes-judge"), tfgen.load_model("shapes-diffusion")
+runs = json.loads(RUNS.read_text()) if RUNS.exists() else {}
+for seed in SEEDS:
+    for name, build_encoder in ENCODERS.items():
+        key = f"{name}, seed {seed}"
+        if key not in runs:
+            runs[key] = run(build_encoder, seed, drawing, judge)
+            print(key, runs[key], flush=True)
+            write_whole(RUNS, json.dumps(runs).encode())
+
+figures, steps = {}, MATCHING_STEPS + EVERY * (1 + np.arange(STEPS // EVERY))
+figure = Figure(figsize=(8, 5), layout="constrained")
+axes = figure.subplots()
+for name in ENCODERS:
+    of_seeds = [runs[f"{name}, seed {seed}"] for seed in SEEDS]
+    curves = np.array([found["prompt_accuracy"] for found in of_seeds])
+    mean, spread = curves.mean(axis=0), curves.std(axis=0, ddof=1)
+    figures[name] = {
+        "steps_to_90_percent": [steps_to_aim(curve) for curve in curves],
+        "prompt_accuracy": {"mean": mean.tolist(), "standard_deviation": spread.tolist()},
+        "minutes": [found["seconds"] / 60 for found in of_seeds],
+    }
+    axes.plot(steps, mean, label=name)
+    axes.fill_between(steps, mean - spread, mean + spread, alpha=0.2)
+axes.axhline(AIM, color="grey", linewidth=0.8, linestyle=":")
+axes.set(
+    xlabel=f"training steps, {MATCHING_STEPS} of them matching",
+    ylabel="prompt accuracy, one object, both languages",
+    ylim=(0, 1),
+)
+axes.legend()
+report.write("pretraining", {"steps": steps.tolist(), "encoders": figures})
+report.draw("pretraining", figure)
