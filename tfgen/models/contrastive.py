@@ -9,6 +9,7 @@ attributes of the pictures are known, the encoder therefore learns besides to re
 """
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfgen.models.image_model import num_replicas
@@ -37,6 +38,15 @@ def matching_scores(text, pictures):
     """Logits of caption i to belong to picture j, [B, B], of their vectors [B, D]."""
     text, pictures = tf.math.l2_normalize(text, axis=-1), tf.math.l2_normalize(pictures, axis=-1)
     return INVERSE_TEMPERATURE * tf.matmul(text, pictures, transpose_b=True)
+
+
+def nearest_wrong_captions(text, same):
+    """Of each picture the caption of its batch that is wrong, but most like its own, int [B], by their vectors [B, D]; and
+    whether any is wrong, bool [B]. One at random is wrong in most that it says, and a discriminator would learn to look at the
+    background alone (negatives this hard: Faghri et al., 2018, arXiv:1707.05612)."""
+    text = tf.stop_gradient(tf.math.l2_normalize(text, axis=-1))
+    likeness = tf.where(same, -np.inf, tf.matmul(text, text, transpose_b=True))
+    return tf.argmax(likeness, axis=0), ~tf.reduce_all(same, axis=0)
 
 
 def matching_loss(scores, same):

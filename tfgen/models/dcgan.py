@@ -5,7 +5,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 from tfgen.diffusion.noise import gaussian
-from tfgen.models.contrastive import describe_the_same
+from tfgen.models.contrastive import describe_the_same, nearest_wrong_captions
 from tfgen.models.image_model import ImageModel, check_at_least
 from tfgen.models.layers import features_to_picture, picture_to_features
 
@@ -22,18 +22,20 @@ LOSSES = {
 TEXT_CONDITIONINGS = ("matching_aware", "projection")
 
 
-def generator(image_size, image_channels, latent_size, text_width, width, dense):
+def generator(image_size, image_channels, latent_size, text_width, width, dense, num_blocks):
     """Latents [B, latent_size], and the pooled text [B, text_width] where there is text, to pictures in [-1, 1]."""
     latents = keras.Input((latent_size,), name="latents")
     inputs, features = {"latents": latents}, latents
     if text_width:
         inputs["pooled"] = keras.Input((text_width,), name="pooled")
         features = layers.Concatenate()([latents, layers.Dense(latent_size, name="text")(inputs["pooled"])])
-    picture = features_to_picture(features, image_size, image_channels, width, dense=dense)
+    picture = features_to_picture(features, image_size, image_channels, width, dense=dense, num_blocks=num_blocks)
     return keras.Model(inputs, layers.Activation("tanh")(picture), name="generator")
 
 
-def discriminator(image_size, image_channels, text_width, text_conditioning, width, dense, spectral_normalization):
+def discriminator(
+    image_size, image_channels, text_width, text_conditioning, width, dense, num_blocks, spectral_normalization
+):  # fmt: skip
     """Pictures, and the pooled text where there is text, to logits [B], high for real.
 
     Text enters by "projection", the logit gaining the inner product of features and text (Miyato & Koyama, 2018,
@@ -45,7 +47,7 @@ def discriminator(image_size, image_channels, text_width, text_conditioning, wid
 
     image = keras.Input((image_size, image_size, image_channels), name="image")
     inputs = {"image": image}
-    features = picture_to_features(image, width, dense=dense, wrap=wrap)
+    features = picture_to_features(image, width, dense=dense, num_blocks=num_blocks, wrap=wrap)
     if text_width:
         inputs["pooled"] = keras.Input((text_width,), name="pooled")
     if text_width and text_conditioning == "matching_aware":
@@ -66,11 +68,13 @@ class DCGAN(ImageModel):
         image_size: 28, 32, 64 or any size that halves to 8 or less.
         image_channels: 1 or 3.
         text_encoder: `tfgen.text.TextEncoder`, trained by the discriminator's loss; None for no text.
-        text_conditioning: how the discriminator reads the text: "matching_aware", which is shown real pictures with others'
+        text_conditioning: how the discriminator reads the text: "matching_aware", which is shown real pictures with wrong
             captions too and must call them false (Reed et al., 2016, arXiv:1605.05396, section 4.1), or "projection", faster.
         latent_size: length of the random vector that a picture is made from.
         width: channels of the finest grid.
         dense: fully connected networks in place of convolutions.
+        num_blocks: residual blocks on the coarsest grid of both networks, for pictures in which things stand in many places;
+            see `tfgen.models.layers.features_to_picture`.
         adversarial_loss: "non_saturating", "hinge" or "wasserstein" (with gradient penalty).
         spectral_normalization: bound the discriminator's layers (Miyato et al., 2018, arXiv:1802.05957).
         gradient_penalty: weight of the penalty of "wasserstein".
@@ -84,14 +88,14 @@ class DCGAN(ImageModel):
     """
 
     settings = (
-        "image_size", "image_channels", "text_conditioning", "latent_size", "width", "dense", "adversarial_loss",
-        "spectral_normalization", "gradient_penalty", "mode_seeking", "caption_dropout", "ema_half_life",
+        "image_size", "image_channels", "text_conditioning", "latent_size", "width", "dense", "num_blocks",
+        "adversarial_loss", "spectral_normalization", "gradient_penalty", "mode_seeking", "caption_dropout", "ema_half_life",
     )  # fmt: skip
 
     def __init__(
         self, image_size=28, image_channels=1, text_encoder=None, *, text_conditioning="matching_aware", latent_size=100,
-        width=64, dense=False, adversarial_loss="non_saturating", spectral_normalization=False, gradient_penalty=10.0,
-        mode_seeking=0.2, caption_dropout=0.1, ema_half_life=10_000, **kwargs,
+        width=64, dense=False, num_blocks=0, adversarial_loss="non_saturating", spectral_normalization=False,
+        gradient_penalty=10.0, mode_seeking=0.2, caption_dropout=0.1, ema_half_life=10_000, **kwargs,
     ):  # fmt: skip
         metric_names = ("generator_loss", "discriminator_loss", "discriminator_accuracy")
         super().__init__(image_size, image_channels, text_encoder, caption_dropout, ema_half_life, metric_names, **kwargs)
@@ -99,14 +103,15 @@ class DCGAN(ImageModel):
             raise ValueError(f"unknown adversarial_loss {adversarial_loss!r}; choose from {', '.join(LOSSES)}")
         if text_conditioning not in TEXT_CONDITIONINGS:
             raise ValueError(f"unknown text_conditioning {text_conditioning!r}; choose from {', '.join(TEXT_CONDITIONINGS)}")
-        check_at_least(0, gradient_penalty=gradient_penalty, mode_seeking=mode_seeking)
+        check_at_least(0, num_blocks=num_blocks, gradient_penalty=gradient_penalty, mode_seeking=mode_seeking)
         self.text_conditioning, self.latent_size, self.width, self.dense = text_conditioning, latent_size, width, dense
-        self.adversarial_loss, self.spectral_normalization = adversarial_loss, spectral_normalization
+        self.num_blocks, self.adversarial_loss = num_blocks, adversarial_loss
+        self.spectral_normalization = spectral_normalization
         self.gradient_penalty, self.mode_seeking = gradient_penalty, mode_seeking if text_encoder else 0
         text_width = text_encoder.width if text_encoder else None
-        self.generator = generator(image_size, image_channels, latent_size, text_width, width, dense)
+        self.generator = generator(image_size, image_channels, latent_size, text_width, width, dense, num_blocks)
         self.discriminator = discriminator(
-            image_size, image_channels, text_width, text_conditioning, width, dense, spectral_normalization
+            image_size, image_channels, text_width, text_conditioning, width, dense, num_blocks, spectral_normalization
         )
         self.add_averages("generator", "text_encoder")
         self.built = True
@@ -177,11 +182,11 @@ class DCGAN(ImageModel):
         fake_logits = self.discriminator({"image": fake, **text}, training=training)
         losses = discriminator_loss(real_logits, fake_logits)
         if text and self.text_conditioning == "matching_aware":
-            others = tf.roll(text["pooled"], 1, axis=0)
-            wrong_logits = self.discriminator({"image": real, "pooled": others}, training=training)
+            wrong, any_is_wrong = nearest_wrong_captions(text["pooled"], describe_the_same(batch, noise["empty"]))
+            wrong_text = {"pooled": tf.gather(text["pooled"], wrong)}
+            wrong_logits = self.discriminator({"image": real, **wrong_text}, training=training)
             mismatch_losses = (losses + discriminator_loss(real_logits, wrong_logits)) / 2
-            as_right = tf.linalg.diag_part(tf.roll(describe_the_same(batch, noise["empty"]), 1, axis=0))
-            losses = tf.where(as_right, losses, mismatch_losses)
+            losses = tf.where(any_is_wrong, mismatch_losses, losses)
         loss = tf.reduce_mean(losses)
         if self.adversarial_loss == "wasserstein":
             loss += self.gradient_penalty * self._gradient_penalty(real, fake, text, noise["mix"], training)

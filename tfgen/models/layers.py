@@ -150,11 +150,12 @@ def grids(image_size):
     return sides
 
 
-def picture_to_features(image, width, *, dense=False, wrap=lambda layer: layer):
+def picture_to_features(image, width, *, dense=False, num_blocks=0, wrap=lambda layer: layer):
     """A picture [B, H, W, C] as features [B, F], by convolutions of stride 2 that double the channels from `width`.
 
     Args:
         dense: two fully connected layers of 8 * width and 4 * width units in place of convolutions.
+        num_blocks: residual blocks of two 3x3 convolutions on the coarsest grid.
         wrap: applied to each layer with weights, for spectral normalisation.
     """
     x = image
@@ -165,6 +166,10 @@ def picture_to_features(image, width, *, dense=False, wrap=lambda layer: layer):
         return x
     for level in range(len(grids(image.shape[1])) - 1):
         x = keras.layers.LeakyReLU(0.2)(wrap(keras.layers.Conv2D(width * 2**level, 4, 2, padding="same"))(x))
+    for _ in range(num_blocks):
+        h = wrap(keras.layers.Conv2D(x.shape[-1], 3, padding="same"))(x)
+        h = wrap(keras.layers.Conv2D(x.shape[-1], 3, padding="same"))(keras.layers.LeakyReLU(0.2)(h))
+        x = keras.layers.LeakyReLU(0.2)(x + h)
     return keras.layers.Flatten()(x)
 
 
