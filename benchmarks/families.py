@@ -27,19 +27,21 @@ FAMILIES = {
         ["an ankle boot", "连衣裙", "a picture of a bag", "画凉鞋", "a coat", "一张T恤的图片"],
     ),
     "shapes": (
-        ["shapes-diffusion"],
+        ["shapes-dcgan", "shapes-vae", "shapes-diffusion"],
         [
             "a large red circle on a blue background", "黄色背景，中间有一个绿色的三角形", "a big orange ring on black",
-            "a small green square above a large yellow star on a white background", "a white star in the top left on purple",
-            "白色背景上，一个黑色的小十字在一个蓝色的大圆环的左边",
+            "a white star in the top left on purple", "白色背景上有一个黑色的大十字",
+            "a small green square above a large yellow star on a white background",
         ],
     ),
 }  # fmt: skip
 WITHOUT_TEXT = ["fashion-dcgan", "fashion-vae"]  # what the recall of those with text is compared with
+ATTRIBUTES = ("num_objects", "background", "color_1", "size_1", "place_1", "shape_1")
 METRICS = {  # of the report -> heading
     "prompt_accuracy": "class right",
     "prompt_accuracy_one_object_en": "one object, English",
     "prompt_accuracy_one_object_zh": "one object, Chinese",
+    **{f"{name}_accuracy_one_object_en": f"one object, English: {name.removesuffix('_1')}" for name in ATTRIBUTES},
     "prompt_accuracy_two_objects_en": "two objects, English",
     "prompt_accuracy_two_objects_zh": "two objects, Chinese",
     "frechet_distance": "Fréchet distance",
@@ -134,6 +136,7 @@ Means over three seeds and their standard deviations, by `tfgen evaluate`; besid
 drawn ones. The time of a picture is the median of 7, on two cores. Made by `python benchmarks/families.py`.
 
 The temperature of each VAE was chosen by its coverage (`python benchmarks/temperature.py`). Pixels and latents of fashion-vae
-are not those of fashion-text-vae, with which a VAE without text draws worse.
+are not those of fashion-text-vae, with which a VAE without text draws worse. shapes-dcgan and shapes-vae have learned from
+scenes of one object alone; prompts are for one object or two, and the distance and what follows it are of both.
 """
 write_whole(ROOT / "docs" / "families.md", "\n".join([head, *sections]).encode())
