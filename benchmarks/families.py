@@ -135,8 +135,8 @@ head = """# Models beside each other, asked for the same
 Means over three seeds and their standard deviations, by `tfgen evaluate`; beside them what real pictures have in place of the
 drawn ones. The time of a picture is the median of 7, on two cores. Made by `python benchmarks/families.py`.
 
-The temperature of each VAE was chosen by its coverage (`python benchmarks/temperature.py`). Pixels and latents of fashion-vae
-are not those of fashion-text-vae, with which a VAE without text draws worse. shapes-vae has learned from scenes of
+The temperature of each VAE of clothing was chosen by its coverage (`python benchmarks/temperature.py`). Pixels and latents of
+fashion-vae are not those of fashion-text-vae, with which a VAE without text draws worse. shapes-vae has learned from scenes of
 one object alone; prompts are for one object or two, and the distance and what follows it are of both.
 """
 write_whole(ROOT / "docs" / "families.md", "\n".join([head, *sections]).encode())
