@@ -3,6 +3,7 @@ import pytest
 import tensorflow as tf
 
 from tfgen.models import DCGAN
+from tfgen.models.contrastive import describe_the_same
 from tfgen.models.dcgan import LOSSES
 
 
@@ -86,11 +87,14 @@ def test_a_real_picture_with_the_nearest_wrong_caption_counts_as_false(make_mode
     batch = next(iter(batches))
     text = model.text_encoder.encode(batch)
     fake = model.generator({"latents": tf.zeros([8, 6]), "pooled": text["pooled"]}, training=False)
-    given, noise = {"pooled": text["pooled"]}, {"empty": tf.zeros([8], bool)}
-    loss, _ = model._discriminator_loss(batch, fake, given, noise, training=False)
+    given = {"pooled": text["pooled"]}
+
+    def loss_of(batch, empty=False):
+        same = describe_the_same(batch, empty)
+        return float(model._discriminator_loss(batch["image"], fake, given, same, mix=None, training=False)[0])
 
     def logits(image, pooled):
-        return model.discriminator({"image": image, "pooled": pooled}, training=False)
+        return model.discriminator({"image": image, "pooled": pooled[:, None]}, training=False)
 
     vectors = text["pooled"] / np.linalg.norm(text["pooled"], axis=1, keepdims=True)
     ids, nearest = batch["token_ids"].numpy(), []
@@ -99,12 +103,11 @@ def test_a_real_picture_with_the_nearest_wrong_caption_counts_as_false(make_mode
         nearest.append(max(others, key=lambda other: float(np.dot(vectors[own], vectors[other]))))
     real, wrong = (logits(batch["image"], tf.gather(text["pooled"], captions)) for captions in (range(8), nearest))
     expected = tf.nn.softplus(-real) + (tf.nn.softplus(logits(fake, text["pooled"])) + tf.nn.softplus(wrong)) / 2
-    assert float(loss) == pytest.approx(float(tf.reduce_mean(expected)), rel=1e-5)
+    assert loss_of(batch) == pytest.approx(float(tf.reduce_mean(expected)), rel=1e-5)
     no_caption_is_wrong = tf.nn.softplus(-real) + tf.nn.softplus(logits(fake, text["pooled"]))
     of_one_class = {**batch, "label": tf.zeros([8], tf.int64)}
-    for others, dropped in ((of_one_class, noise), (batch, {"empty": tf.ones([8], bool)})):
-        loss, _ = model._discriminator_loss(others, fake, given, dropped, training=False)
-        assert float(loss) == pytest.approx(float(tf.reduce_mean(no_caption_is_wrong)), rel=1e-5)
+    for loss in (loss_of(of_one_class), loss_of(batch, tf.ones([8], bool))):
+        assert loss == pytest.approx(float(tf.reduce_mean(no_caption_is_wrong)), rel=1e-5)
     with pytest.raises(ValueError, match="choose from matching_aware, projection"):
         DCGAN(28, 1, text_conditioning="concatenation")
     with pytest.raises(ValueError, match="mode_seeking is -1; give a number of at least 0"):

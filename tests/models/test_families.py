@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from tfgen.models.image_model import MAX_BATCH, PromptWarning
+from tfgen.models.layers import ConditionedBlock
 
 FAMILIES = ["dcgan", "vae", "diffusion"]
 PROMPTS = ["a large red circle", "一个大红圆", "", "a blue ring", "a star"]
@@ -271,3 +272,51 @@ def test_xla_holds_or_is_refused():
     )
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert 'give jit_compile="auto" or False' in result.stderr
+
+
+@pytest.mark.parametrize("family", ["dcgan", "vae"])
+def test_blocks_are_trained_and_steer_what_is_drawn(family, make_model, batches):
+    model = make_model(family, num_blocks=2, ema_half_life=0)
+    fit(model, batches)
+    network = model.decoder if family == "vae" else model.generator
+    blocks = [layer for layer in network.layers if isinstance(layer, ConditionedBlock)]
+    assert len(blocks) == 2
+    for block in blocks:
+        drawn = model.generate("a red circle")
+        block.convolution_2.kernel.assign(0 * block.convolution_2.kernel)
+        block.convolution_2.bias.assign(0 * block.convolution_2.bias)
+        assert not np.array_equal(drawn, model.generate("a red circle"))
+    with pytest.raises(ValueError, match="num_blocks is 2, but dense networks have no blocks; give one of the two"):
+        make_model(family, num_blocks=2, dense=True)
+
+
+@pytest.mark.parametrize("family", ["dcgan", "vae"])
+def test_drawn_pictures_are_matched_with_their_captions_by_a_network_that_learns_from_real_ones(family, make_model, batches):
+    batch = next(iter(batches))
+
+    def update(model):
+        return model.update(batch, model.draw_noise(8, tf.constant([1, 2])))
+
+    learned = []
+    for brightness in (0.0, 1.0):
+        model = make_model(family, matching_weight=20.0)
+        drawing = model.decoder if family == "vae" else model.generator
+        last = [layer for layer in drawing.layers if layer.weights][-1]
+        last.bias.assign(last.bias + brightness)  # other drawn pictures, the same real ones
+        update(model)
+        learned.append(model.picture_encoder.get_weights())
+    for left, right in zip(*learned, strict=True):
+        assert np.array_equal(left, right)
+    model = make_model(family, matching_weight=20.0)
+    first = update(model)
+    for _ in range(60):
+        last = update(model)
+    assert last["matching_loss"] < 0.7 * first["matching_loss"]
+    held_out = model.evaluate(tf.data.Dataset.from_tensors(batch), verbose=0, return_dict=True)
+    assert np.isfinite(held_out["matching_loss"])
+    if family == "vae":
+        assert held_out["loss"] == pytest.approx(held_out["negative_elbo"], rel=1e-5)
+    averaged = model.averaged_model()
+    assert averaged.matching_weight == 0
+    assert not hasattr(averaged, "picture_encoder")
+    assert np.array_equal(averaged.generate("a red circle"), model.generate("a red circle"))

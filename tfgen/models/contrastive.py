@@ -19,10 +19,10 @@ from tfgen.models.layers import picture_to_features
 INVERSE_TEMPERATURE = 14.0  # where CLIP starts; on small pictures it need not be learned
 
 
-def picture_encoder(image_size, image_channels, text_width, width):
-    """Pictures to vectors [B, text_width], to be compared with those of captions."""
+def picture_encoder(image_size, image_channels, text_width, width=32, num_blocks=0):
+    """Pictures to vectors [B, text_width], to be compared with those of captions; see `picture_to_features`."""
     image = keras.Input((image_size, image_size, image_channels), name="image")
-    vector = keras.layers.Dense(text_width, name="vector")(picture_to_features(image, width))
+    vector = keras.layers.Dense(text_width, name="vector")(picture_to_features(image, width, num_blocks=num_blocks))
     return keras.Model(image, vector, name="picture_encoder")
 
 
@@ -58,6 +58,11 @@ def matching_loss(scores, same):
         target = right / tf.reduce_sum(right, axis=-1, keepdims=True)
         losses.append(tf.nn.softmax_cross_entropy_with_logits(target, logits))
     return tf.reduce_mean(losses)
+
+
+def finding_loss(picture_encoder, pictures, pooled, same):
+    """`matching_loss` of pictures and the captions' vectors [B, D]: low where the pictures show what their captions say."""
+    return matching_loss(matching_scores(pooled, picture_encoder(pictures)), same)
 
 
 class CaptionMatcher(keras.Model):

@@ -5,7 +5,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 from tfgen.diffusion.noise import gaussian
-from tfgen.models.contrastive import describe_the_same, nearest_wrong_captions
+from tfgen.models.contrastive import describe_the_same, finding_loss, nearest_wrong_captions, picture_encoder
 from tfgen.models.image_model import ImageModel, check_at_least
 from tfgen.models.layers import features_to_picture, picture_to_features
 
@@ -36,7 +36,8 @@ def generator(image_size, image_channels, latent_size, text_width, width, dense,
 def discriminator(
     image_size, image_channels, text_width, text_conditioning, width, dense, num_blocks, spectral_normalization
 ):  # fmt: skip
-    """Pictures, and the pooled text where there is text, to logits [B], high for real.
+    """Pictures to logits [B, 1], high for real; where there is text, pictures and the pooled text of K captions for each,
+    [B, K, text_width], to logits [B, K].
 
     Text enters by "projection", the logit gaining the inner product of features and text (Miyato & Koyama, 2018,
     arXiv:1802.05637), or, "matching_aware", beside the features in a last hidden layer (Reed et al., 2016, arXiv:1605.05396).
@@ -49,15 +50,18 @@ def discriminator(
     inputs = {"image": image}
     features = picture_to_features(image, width, dense=dense, num_blocks=num_blocks, wrap=wrap)
     if text_width:
-        inputs["pooled"] = keras.Input((text_width,), name="pooled")
+        pooled = inputs["pooled"] = keras.Input((None, text_width), name="pooled")
     if text_width and text_conditioning == "matching_aware":
-        features = layers.Concatenate()([features, inputs["pooled"]])
-        features = layers.LeakyReLU(0.2)(wrap(layers.Dense(4 * text_width, name="match"))(features))
+        # The picture's part of the hidden layer is the same for all its captions.
+        seen = layers.Reshape((1, 4 * text_width))(wrap(layers.Dense(4 * text_width, name="match"))(features))
+        read = wrap(layers.Dense(4 * text_width, use_bias=False, name="match_text"))(pooled)
+        matched = wrap(layers.Dense(1, name="logit"))(layers.LeakyReLU(0.2)(layers.Add()([seen, read])))
+        return keras.Model(inputs, layers.Reshape((-1,))(matched), name="discriminator")
     logits = wrap(layers.Dense(1, name="logit"))(features)
-    if text_width and text_conditioning == "projection":
+    if text_width:
         projected = wrap(layers.Dense(text_width, name="projection"))(features)
-        logits = layers.Add()([logits, layers.Dot(1)([projected, inputs["pooled"]])])
-    return keras.Model(inputs, layers.Flatten()(logits), name="discriminator")
+        logits = layers.Add()([logits, layers.Dot((1, 2))([projected, pooled])])
+    return keras.Model(inputs, logits, name="discriminator")
 
 
 @keras.saving.register_keras_serializable("tfgen")
@@ -81,38 +85,51 @@ class DCGAN(ImageModel):
         mode_seeking: weight of a penalty on pictures that differ little for how far their latents are apart (Mao et al., 2019,
             arXiv:1903.05628): without it a generator that is told what to draw soon draws each caption in one way only. None
             without text.
+        matching_weight: weight of a loss, in nats, by which generated pictures must show what their captions say; see
+            `tfgen.models.vae.VAE`. 0 for none; without text there is none.
         caption_dropout, ema_half_life: see `ImageModel`; `generate` uses the averaged generator.
 
     Metrics: `generator_loss`, `discriminator_loss`, and `discriminator_accuracy`, which is 0.5 when it is deceived
-    (of "wasserstein", whose critic knows no threshold, it says nothing).
+    (of "wasserstein", whose critic knows no threshold, it says nothing); with `matching_weight` also `matching_loss`, of the
+    generated pictures.
     """
 
     settings = (
         "image_size", "image_channels", "text_conditioning", "latent_size", "width", "dense", "num_blocks",
-        "adversarial_loss", "spectral_normalization", "gradient_penalty", "mode_seeking", "caption_dropout", "ema_half_life",
+        "adversarial_loss", "spectral_normalization", "gradient_penalty", "mode_seeking", "matching_weight",
+        "caption_dropout", "ema_half_life",
     )  # fmt: skip
+    of_training_alone = ("ema_half_life", "matching_weight")
 
     def __init__(
         self, image_size=28, image_channels=1, text_encoder=None, *, text_conditioning="matching_aware", latent_size=100,
         width=64, dense=False, num_blocks=0, adversarial_loss="non_saturating", spectral_normalization=False,
-        gradient_penalty=10.0, mode_seeking=0.2, caption_dropout=0.1, ema_half_life=10_000, **kwargs,
+        gradient_penalty=10.0, mode_seeking=0.2, matching_weight=0.0, caption_dropout=0.1, ema_half_life=10_000, **kwargs,
     ):  # fmt: skip
-        metric_names = ("generator_loss", "discriminator_loss", "discriminator_accuracy")
+        matching_weight = matching_weight if text_encoder else 0
+        metric_names = ["generator_loss", "discriminator_loss", "discriminator_accuracy"]
+        metric_names += ["matching_loss"] if matching_weight else []
         super().__init__(image_size, image_channels, text_encoder, caption_dropout, ema_half_life, metric_names, **kwargs)
         if adversarial_loss not in LOSSES:
             raise ValueError(f"unknown adversarial_loss {adversarial_loss!r}; choose from {', '.join(LOSSES)}")
         if text_conditioning not in TEXT_CONDITIONINGS:
             raise ValueError(f"unknown text_conditioning {text_conditioning!r}; choose from {', '.join(TEXT_CONDITIONINGS)}")
-        check_at_least(0, num_blocks=num_blocks, gradient_penalty=gradient_penalty, mode_seeking=mode_seeking)
+        check_at_least(
+            0, num_blocks=num_blocks, gradient_penalty=gradient_penalty, mode_seeking=mode_seeking,
+            matching_weight=matching_weight,
+        )  # fmt: skip
         self.text_conditioning, self.latent_size, self.width, self.dense = text_conditioning, latent_size, width, dense
         self.num_blocks, self.adversarial_loss = num_blocks, adversarial_loss
         self.spectral_normalization = spectral_normalization
         self.gradient_penalty, self.mode_seeking = gradient_penalty, mode_seeking if text_encoder else 0
+        self.matching_weight = matching_weight
         text_width = text_encoder.width if text_encoder else None
         self.generator = generator(image_size, image_channels, latent_size, text_width, width, dense, num_blocks)
         self.discriminator = discriminator(
             image_size, image_channels, text_width, text_conditioning, width, dense, num_blocks, spectral_normalization
         )
+        if matching_weight:
+            self.picture_encoder = picture_encoder(image_size, image_channels, text_width, num_blocks=num_blocks)
         self.add_averages("generator", "text_encoder")
         self.built = True
 
@@ -125,10 +142,10 @@ class DCGAN(ImageModel):
 
     @property
     def optimized_variables(self):
-        text_variables = self.text_encoder.trainable_variables if self.text_encoder else []
+        judging = [self.discriminator, self.text_encoder, self.picture_encoder if self.matching_weight else None]
         return {
             "optimizer": self.generator.trainable_variables,
-            "discriminator_optimizer": self.discriminator.trainable_variables + text_variables,
+            "discriminator_optimizer": [variable for network in judging if network for variable in network.trainable_variables],
         }
 
     def averaged_model(self):
@@ -157,39 +174,56 @@ class DCGAN(ImageModel):
             text = self._text(batch, noise["empty"])
             # Through the pictures the text encoder could lower the discriminator's loss by leading the generator astray.
             fake = tf.stop_gradient(self.generator({"latents": noise["discriminator_latents"], **text}, training=True))
-            loss, accuracy = self._discriminator_loss(batch, fake, text, noise)
-        self.descend(tape, loss, "discriminator_optimizer")
+            same = describe_the_same(batch, noise["empty"]) if text else None
+            loss, accuracy = self._discriminator_loss(batch["image"], fake, text, same, noise["mix"])
+            judging_loss = loss
+            if self.matching_weight:
+                # Of real pictures alone, else generator and picture encoder would agree on captions hidden in the pictures.
+                judging_loss += finding_loss(self.picture_encoder, batch["image"], text["pooled"], same)
+        self.descend(tape, judging_loss, "discriminator_optimizer")
 
-        text = self._text(batch, noise["empty"])
+        report = {}
         with tf.GradientTape() as tape:
             fake = self.generator({"latents": noise["generator_latents"], **text}, training=True)
-            generator_loss = tf.reduce_mean(LOSSES[self.adversarial_loss][1](self.discriminator({"image": fake, **text})))
+            generator_loss = tf.reduce_mean(LOSSES[self.adversarial_loss][1](self._logits(fake, text, training=False)))
             if self.mode_seeking:
                 generator_loss += self.mode_seeking * self._likeness(fake, text, noise)
+            if self.matching_weight:
+                report["matching_loss"] = finding_loss(self.picture_encoder, fake, text["pooled"], same)
+                generator_loss += self.matching_weight * report["matching_loss"]
         self.descend(tape, generator_loss, "optimizer")
         self.average_weights(tf.shape(batch["image"])[0])
-        return {"generator_loss": generator_loss, "discriminator_loss": loss, "discriminator_accuracy": accuracy}
+        return report | {"generator_loss": generator_loss, "discriminator_loss": loss, "discriminator_accuracy": accuracy}
 
-    def _text(self, batch, empty):
+    def _text(self, batch, empty=None):
         """What of the captions steers the networks: the pooled vector."""
         if self.text_encoder is None:
             return {}
         return {"pooled": self.text_encoder.encode(batch, empty)["pooled"]}
 
-    def _discriminator_loss(self, batch, fake, text, noise, training=True):
-        real, discriminator_loss = batch["image"], LOSSES[self.adversarial_loss][0]
-        real_logits = self.discriminator({"image": real, **text}, training=training)
-        fake_logits = self.discriminator({"image": fake, **text}, training=training)
-        losses = discriminator_loss(real_logits, fake_logits)
+    def _logits(self, image, text, wrong=None, training=True):
+        """Logits [B, 1] of pictures with their captions, and with each a wrong one, where given, [B, 2]."""
+        if not text:
+            return self.discriminator({"image": image}, training=training)
+        captions = [text["pooled"]] if wrong is None else [text["pooled"], wrong]
+        return self.discriminator({"image": image, "pooled": tf.stack(captions, axis=1)}, training=training)
+
+    def _discriminator_loss(self, real, fake, text, same, mix, training=True):
+        discriminator_loss = LOSSES[self.adversarial_loss][0]
+        wrong = None
         if text and self.text_conditioning == "matching_aware":
-            wrong, any_is_wrong = nearest_wrong_captions(text["pooled"], describe_the_same(batch, noise["empty"]))
-            wrong_text = {"pooled": tf.gather(text["pooled"], wrong)}
-            wrong_logits = self.discriminator({"image": real, **wrong_text}, training=training)
-            mismatch_losses = (losses + discriminator_loss(real_logits, wrong_logits)) / 2
+            nearest, any_is_wrong = nearest_wrong_captions(text["pooled"], same)
+            wrong = tf.gather(text["pooled"], nearest)
+        logits = self._logits(real, text, wrong, training)
+        real_logits, mismatch_logits = logits[:, 0], logits[:, -1]
+        fake_logits = self._logits(fake, text, training=training)[:, 0]
+        losses = discriminator_loss(real_logits, fake_logits)
+        if wrong is not None:
+            mismatch_losses = (losses + discriminator_loss(real_logits, mismatch_logits)) / 2
             losses = tf.where(any_is_wrong, mismatch_losses, losses)
         loss = tf.reduce_mean(losses)
         if self.adversarial_loss == "wasserstein":
-            loss += self.gradient_penalty * self._gradient_penalty(real, fake, text, noise["mix"], training)
+            loss += self.gradient_penalty * self._gradient_penalty(real, fake, text, mix, training)
         accuracy = tf.reduce_mean(tf.cast(tf.concat([real_logits > 0, fake_logits <= 0], axis=0), tf.float32))
         return loss, accuracy
 
@@ -206,7 +240,7 @@ class DCGAN(ImageModel):
         between = mix * real + (1 - mix) * fake
         with tf.GradientTape() as tape:
             tape.watch(between)
-            logits = self.discriminator({"image": between, **text}, training=training)
+            logits = self._logits(between, text, training=training)
         gradient = tape.gradient(logits, between)
         norm = tf.sqrt(tf.reduce_sum(gradient**2, axis=[1, 2, 3]) + 1e-12)
         return tf.reduce_mean((norm - 1) ** 2)
@@ -214,13 +248,15 @@ class DCGAN(ImageModel):
     def test_step(self, batch):
         """The losses on held-out pictures, of the averaged generator, with the same noise at every call."""
         noise = self.draw_noise(tf.shape(batch["image"])[0], tf.constant([0, 0]))
-        noise["empty"] = tf.zeros_like(noise["empty"])
-        text = self._text(batch, noise["empty"])
+        text = self._text(batch)
+        same = describe_the_same(batch) if text else None
         fake = self._draw(noise["generator_latents"], batch.get("token_ids"))
-        fake_logits = self.discriminator({"image": fake, **text})
-        loss, accuracy = self._discriminator_loss(batch, fake, text, noise, training=False)
-        generator_loss = tf.reduce_mean(LOSSES[self.adversarial_loss][1](fake_logits))
-        return self.track(batch, generator_loss=generator_loss, discriminator_loss=loss, discriminator_accuracy=accuracy)
+        loss, accuracy = self._discriminator_loss(batch["image"], fake, text, same, noise["mix"], training=False)
+        generator_loss = tf.reduce_mean(LOSSES[self.adversarial_loss][1](self._logits(fake, text, training=False)))
+        report = {"generator_loss": generator_loss, "discriminator_loss": loss, "discriminator_accuracy": accuracy}
+        if self.matching_weight:
+            report["matching_loss"] = finding_loss(self.picture_encoder, fake, text["pooled"], same)
+        return self.track(batch, **report)
 
     @tf.function
     def _draw(self, latents, token_ids):

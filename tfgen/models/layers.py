@@ -155,7 +155,8 @@ def picture_to_features(image, width, *, dense=False, num_blocks=0, wrap=lambda 
 
     Args:
         dense: two fully connected layers of 8 * width and 4 * width units in place of convolutions.
-        num_blocks: residual blocks of two 3x3 convolutions on the coarsest grid.
+        num_blocks: residual blocks of two 3x3 convolutions on the coarsest grid; the features are then joined by the greatest
+            of each channel, which say what there is, wherever it is.
         wrap: applied to each layer with weights, for spectral normalisation.
     """
     x = image
@@ -170,7 +171,8 @@ def picture_to_features(image, width, *, dense=False, num_blocks=0, wrap=lambda 
         h = wrap(keras.layers.Conv2D(x.shape[-1], 3, padding="same"))(x)
         h = wrap(keras.layers.Conv2D(x.shape[-1], 3, padding="same"))(keras.layers.LeakyReLU(0.2)(h))
         x = keras.layers.LeakyReLU(0.2)(x + h)
-    return keras.layers.Flatten()(x)
+    everywhere = keras.layers.Flatten()(x)
+    return keras.layers.Concatenate()([everywhere, keras.layers.GlobalMaxPooling2D()(x)]) if num_blocks else everywhere
 
 
 def features_to_picture(features, image_size, image_channels, width, *, dense=False, num_blocks=0):
@@ -188,6 +190,8 @@ def features_to_picture(features, image_size, image_channels, width, *, dense=Fa
     def normalized(x):
         return keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=0.9, synchronized=True)(x))
 
+    if dense and num_blocks:
+        raise ValueError(f"num_blocks is {num_blocks}, but dense networks have no blocks; give one of the two")
     x = features
     if dense:
         for units in (4 * width, 8 * width):

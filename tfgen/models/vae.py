@@ -13,7 +13,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 from tfgen.diffusion.noise import gaussian
-from tfgen.models.contrastive import describe_the_same, matching_loss, matching_scores, picture_encoder
+from tfgen.models.contrastive import describe_the_same, finding_loss, picture_encoder
 from tfgen.models.image_model import ImageModel, check_at_least, num_replicas, picture_seeds, to_uint8
 from tfgen.models.layers import features_to_picture, picture_to_features
 
@@ -144,15 +144,6 @@ class VAE(ImageModel):
             noise["drawn_eps"] = tf.random.stateless_normal([num_images, self.latent_size], seed + tf.constant([0, 1_000]))
         return noise
 
-    def _expected(self, text, prior):
-        """Mean and log variance of the latents, as far as they are known without the picture."""
-        return prior(text) if text else {"mean": 0.0, "log_variance": 0.0}
-
-    def _latents(self, text, eps, prior):
-        """Latents [B, latent_size] of pictures drawn at random, from standard normal numbers."""
-        expected = self._expected(text, prior)
-        return expected["mean"] + ops.exp(0.5 * expected["log_variance"]) * eps
-
     def _terms(self, batch, text, eps, encoder, decoder, prior, training):
         """Reconstruction [B], KL [B, latent_size] and means of the latents."""
         posterior = encoder({"image": batch["image"], **text}, training=training)
@@ -165,7 +156,7 @@ class VAE(ImageModel):
         else:
             scaled = (batch["image"] - ops.tanh(logits)) / self.deviation
             pixels = 0.5 * scaled**2 + math.log(self.deviation) + 0.5 * math.log(2 * math.pi)
-        expected = self._expected(text, prior)
+        expected = _expected(text, prior)
         wider = log_variance - expected["log_variance"]
         kl = 0.5 * ((mean - expected["mean"]) ** 2 / ops.exp(expected["log_variance"]) + ops.exp(wider) - 1 - wider)
         return tf.reduce_sum(pixels, axis=[1, 2, 3]), kl, mean
@@ -190,8 +181,11 @@ class VAE(ImageModel):
             matching = {}
             if self.matching_weight:
                 same = describe_the_same(batch, noise["empty"])
-                latents = self._latents(text, noise["drawn_eps"], self.prior)
-                of_real, of_drawn = self._matching_losses(batch["image"], text, same, latents, self.decoder, training=True)
+                latents = _latents(text, noise["drawn_eps"], self.prior)
+                drawn = self._pictures(self.decoder({"latents": latents, **text}, training=True))
+                of_real, of_drawn = (
+                    finding_loss(self.picture_encoder, pictures, text["pooled"], same) for pictures in (batch["image"], drawn)
+                )
                 loss += self.matching_weight * (of_real + of_drawn)
                 matching["matching_loss"] = of_drawn
         self.descend(tape, loss, "optimizer")
@@ -205,24 +199,15 @@ class VAE(ImageModel):
         """What of the captions steers the networks: the pooled vector."""
         return {"pooled": text_encoder.encode(batch, empty)["pooled"]} if text_encoder else {}
 
-    def _matching_losses(self, real, text, same, latents, decoder, training):
-        """How hard it is to find the captions of real pictures, and of those drawn from latents and the captions, in nats."""
-        drawn = self._pictures(decoder({"latents": latents, **text}, training=training))
-        return [
-            matching_loss(matching_scores(text["pooled"], self.picture_encoder(pictures, training=training)), same)
-            for pictures in (real, drawn)
-        ]
-
     def test_step(self, batch):
         reconstruction, kl, _ = self.elbo_terms(batch)
         loss = tf.reduce_mean(reconstruction) + self.beta * tf.reduce_mean(tf.reduce_sum(kl, axis=1))
         report = _report(loss, reconstruction, kl)
         if self.matching_weight:
             text = self._text(batch, self.averaged_text_encoder)
-            latents = self._latents(text, gaussian(picture_seeds(batch["image"]), (self.latent_size,)), self.averaged_prior)
-            _, report["matching_loss"] = self._matching_losses(
-                batch["image"], text, describe_the_same(batch), latents, self.averaged_decoder, training=False
-            )
+            eps = gaussian(picture_seeds(batch["image"]), (self.latent_size,))
+            drawn = self.draw(_latents(text, eps, self.averaged_prior), text)
+            report["matching_loss"] = finding_loss(self.picture_encoder, drawn, text["pooled"], describe_the_same(batch))
         return self.track(batch, **report)
 
     def elbo_terms(self, batch):
@@ -281,7 +266,18 @@ class VAE(ImageModel):
         if self.text_encoder:
             text["pooled"] = self.averaged_text_encoder(token_ids, token_ids != 0)["pooled"]
         eps = self.temperature * gaussian(seeds, (self.latent_size,))
-        return self.draw(self._latents(text, eps, self.averaged_prior), text)
+        return self.draw(_latents(text, eps, self.averaged_prior), text)
+
+
+def _expected(text, prior):
+    """Mean and log variance of the latents, as far as they are known without the picture."""
+    return prior(text) if text else {"mean": 0.0, "log_variance": 0.0}
+
+
+def _latents(text, eps, prior):
+    """Latents [B, latent_size] of pictures drawn at random, from standard normal numbers."""
+    expected = _expected(text, prior)
+    return expected["mean"] + ops.exp(0.5 * expected["log_variance"]) * eps
 
 
 def _report(loss, reconstruction, kl):
