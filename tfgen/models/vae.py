@@ -144,22 +144,14 @@ class VAE(ImageModel):
             noise["drawn_eps"] = tf.random.stateless_normal([num_images, self.latent_size], seed + tf.constant([0, 1_000]))
         return noise
 
-    def _terms(self, batch, text, eps, encoder, decoder, prior, training):
-        """Reconstruction [B], KL [B, latent_size] and means of the latents."""
-        posterior = encoder({"image": batch["image"], **text}, training=training)
-        mean, log_variance = posterior["mean"], posterior["log_variance"]
-        latents = mean + ops.exp(0.5 * log_variance) * eps
-        logits = decoder({"latents": latents, **text}, training=training)
+    def _reconstruction(self, image, logits):
+        """Negative log likelihood of pictures [B], in nats."""
         if self.likelihood == "bernoulli":
-            target = (batch["image"] + 1) / 2
-            pixels = tf.nn.sigmoid_cross_entropy_with_logits(labels=target, logits=logits)
+            pixels = tf.nn.sigmoid_cross_entropy_with_logits(labels=(image + 1) / 2, logits=logits)
         else:
-            scaled = (batch["image"] - ops.tanh(logits)) / self.deviation
+            scaled = (image - ops.tanh(logits)) / self.deviation
             pixels = 0.5 * scaled**2 + math.log(self.deviation) + 0.5 * math.log(2 * math.pi)
-        expected = _expected(text, prior)
-        wider = log_variance - expected["log_variance"]
-        kl = 0.5 * ((mean - expected["mean"]) ** 2 / ops.exp(expected["log_variance"]) + ops.exp(wider) - 1 - wider)
-        return tf.reduce_sum(pixels, axis=[1, 2, 3]), kl, mean
+        return tf.reduce_sum(pixels, axis=[1, 2, 3])
 
     def train_step(self, batch):
         return self.track(batch, **self.update(batch, self.step_noise(batch)))
@@ -173,16 +165,23 @@ class VAE(ImageModel):
             beta *= tf.minimum(1.0, seen / self.annealing_images)
         with tf.GradientTape(persistent=True) as tape:
             text = self._text(batch, self.text_encoder, noise["empty"])
-            networks = (self.encoder, self.decoder, self.prior)
-            reconstruction, kl, _ = self._terms(batch, text, noise["eps"], *networks, training=True)
+            posterior, prior = self.encoder({"image": batch["image"], **text}), _expected(text, self.prior)
+            given = {"latents": _drawn(posterior, noise["eps"]), **text}
+            if self.matching_weight:
+                # Decoded together, so that the normalisation of training is that of both kinds, as in the finished model.
+                given = {
+                    "latents": tf.concat([given["latents"], _drawn(prior, noise["drawn_eps"])], axis=0),
+                    "pooled": tf.concat([text["pooled"], text["pooled"]], axis=0),
+                }
+            logits = self.decoder(given, training=True)
+            reconstruction, kl = self._reconstruction(batch["image"], logits[:num_images]), _kl(posterior, prior)
             # The bits are free on average over the batch, else a dimension would be charged for its most telling pictures.
             charged = tf.reduce_sum(tf.maximum(tf.reduce_mean(kl, axis=0), self.free_bits))
             loss = tf.reduce_mean(reconstruction) + beta * charged
             matching = {}
             if self.matching_weight:
                 same = describe_the_same(batch, noise["empty"])
-                latents = _latents(text, noise["drawn_eps"], self.prior)
-                drawn = self._pictures(self.decoder({"latents": latents, **text}, training=True))
+                drawn = self._pictures(logits[num_images:])
                 of_real, of_drawn = (
                     finding_loss(self.picture_encoder, pictures, text["pooled"], same) for pictures in (batch["image"], drawn)
                 )
@@ -206,7 +205,7 @@ class VAE(ImageModel):
         if self.matching_weight:
             text = self._text(batch, self.averaged_text_encoder)
             eps = gaussian(picture_seeds(batch["image"]), (self.latent_size,))
-            drawn = self.draw(_latents(text, eps, self.averaged_prior), text)
+            drawn = self.draw(_drawn(self.averaged_prior(text), eps), text)
             report["matching_loss"] = finding_loss(self.picture_encoder, drawn, text["pooled"], describe_the_same(batch))
         return self.track(batch, **report)
 
@@ -215,8 +214,10 @@ class VAE(ImageModel):
         the averaged networks. A picture's noise is a function of its pixels: the same alone and in any batch."""
         eps = gaussian(picture_seeds(batch["image"]), (self.latent_size,))
         text = self._text(batch, self.averaged_text_encoder)
-        networks = (self.averaged_encoder, self.averaged_decoder, self.averaged_prior)
-        return self._terms(batch, text, eps, *networks, training=False)
+        posterior = self.averaged_encoder({"image": batch["image"], **text})
+        logits = self.averaged_decoder({"latents": _drawn(posterior, eps), **text})
+        kl = _kl(posterior, _expected(text, self.averaged_prior))
+        return self._reconstruction(batch["image"], logits), kl, posterior["mean"]
 
     def _pooled(self, prompts, num_images):
         """The text that steers `num_images` pictures: one prompt for all, or one each; without prompts, the empty one."""
@@ -266,7 +267,7 @@ class VAE(ImageModel):
         if self.text_encoder:
             text["pooled"] = self.averaged_text_encoder(token_ids, token_ids != 0)["pooled"]
         eps = self.temperature * gaussian(seeds, (self.latent_size,))
-        return self.draw(_latents(text, eps, self.averaged_prior), text)
+        return self.draw(_drawn(_expected(text, self.averaged_prior), eps), text)
 
 
 def _expected(text, prior):
@@ -274,10 +275,16 @@ def _expected(text, prior):
     return prior(text) if text else {"mean": 0.0, "log_variance": 0.0}
 
 
-def _latents(text, eps, prior):
-    """Latents [B, latent_size] of pictures drawn at random, from standard normal numbers."""
-    expected = _expected(text, prior)
-    return expected["mean"] + ops.exp(0.5 * expected["log_variance"]) * eps
+def _drawn(distribution, eps):
+    """Latents [B, latent_size] of a distribution, from standard normal numbers."""
+    return distribution["mean"] + ops.exp(0.5 * distribution["log_variance"]) * eps
+
+
+def _kl(posterior, prior):
+    """KL divergence of the latents' distributions [B, latent_size], in nats."""
+    apart = posterior["mean"] - prior["mean"]
+    wider = posterior["log_variance"] - prior["log_variance"]
+    return 0.5 * (apart**2 / ops.exp(prior["log_variance"]) + ops.exp(wider) - 1 - wider)
 
 
 def _report(loss, reconstruction, kl):
