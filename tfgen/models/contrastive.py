@@ -19,10 +19,10 @@ from tfgen.models.layers import picture_to_features
 INVERSE_TEMPERATURE = 14.0  # where CLIP starts; on small pictures it need not be learned
 
 
-def picture_encoder(image_size, image_channels, text_width, width=32, num_blocks=0):
+def picture_encoder(image_size, image_channels, text_width, num_blocks=0):
     """Pictures to vectors [B, text_width], to be compared with those of captions; see `picture_to_features`."""
     image = keras.Input((image_size, image_size, image_channels), name="image")
-    vector = keras.layers.Dense(text_width, name="vector")(picture_to_features(image, width, num_blocks=num_blocks))
+    vector = keras.layers.Dense(text_width, name="vector")(picture_to_features(image, 32, num_blocks=num_blocks))
     return keras.Model(image, vector, name="picture_encoder")
 
 
@@ -72,16 +72,15 @@ class CaptionMatcher(keras.Model):
         text_encoder: `tfgen.text.TextEncoder`, which learns. The picture's encoder is thrown away.
         image_size, image_channels: of the pictures.
         reads_attributes: whether the batches hold the attributes of scenes; their mean cross-entropy then joins the loss.
-        width: channels of the picture encoder's finest grid.
 
     Metrics: `matching_loss` in nats, and `matching_accuracy`, the part of the captions that find a picture of theirs; with
     attributes `attribute_loss`, in nats.
     """
 
-    def __init__(self, text_encoder, image_size, image_channels, reads_attributes=False, width=32):
+    def __init__(self, text_encoder, image_size, image_channels, reads_attributes=False):
         super().__init__()
         self.text_encoder = text_encoder
-        self.picture_encoder = picture_encoder(image_size, image_channels, text_encoder.width, width)
+        self.picture_encoder = picture_encoder(image_size, image_channels, text_encoder.width)
         names = ["matching_loss", "matching_accuracy"]
         self.attribute_head = None
         if reads_attributes:

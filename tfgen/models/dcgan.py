@@ -77,8 +77,8 @@ class DCGAN(ImageModel):
         latent_size: length of the random vector that a picture is made from.
         width: channels of the finest grid.
         dense: fully connected networks in place of convolutions.
-        num_blocks: residual blocks on the coarsest grid of both networks, for pictures in which things stand in many places;
-            see `tfgen.models.layers.features_to_picture`.
+        num_blocks: residual blocks on the coarsest grid of the networks, for pictures in which things stand in many places; see
+            `tfgen.models.layers.features_to_picture`.
         adversarial_loss: "non_saturating", "hinge" or "wasserstein" (with gradient penalty).
         spectral_normalization: bound the discriminator's layers (Miyato et al., 2018, arXiv:1802.05957).
         gradient_penalty: weight of the penalty of "wasserstein".
@@ -129,7 +129,7 @@ class DCGAN(ImageModel):
             image_size, image_channels, text_width, text_conditioning, width, dense, num_blocks, spectral_normalization
         )
         if matching_weight:
-            self.picture_encoder = picture_encoder(image_size, image_channels, text_width, num_blocks=num_blocks)
+            self.picture_encoder = picture_encoder(image_size, image_channels, text_width, num_blocks)
         self.add_averages("generator", "text_encoder")
         self.built = True
 

@@ -67,8 +67,8 @@ class VAE(ImageModel):
         latent_size: dimensions of the latent vector.
         width: channels of the finest grid.
         dense: fully connected networks in place of convolutions.
-        num_blocks: residual blocks in the decoder, for pictures in which things stand in many places; see
-            `tfgen.models.layers.features_to_picture`.
+        num_blocks: residual blocks in the decoder and in the network of `matching_weight`, for pictures in which things stand
+            in many places; see `tfgen.models.layers.features_to_picture`.
         likelihood: "bernoulli", of pixels in [0, 1] as probabilities, or "gaussian", around the drawn picture in [-1, 1].
         deviation: standard deviation of the Gaussian pixels; it sets how much detail is worth its bits (Rybkin et al., 2021,
             arXiv:2006.13202).
@@ -115,7 +115,7 @@ class VAE(ImageModel):
         self.annealing_images, self.matching_weight, self.temperature = annealing_images, matching_weight, temperature
         text_width = text_encoder.width if text_encoder else None
         if matching_weight:
-            self.picture_encoder = picture_encoder(image_size, image_channels, text_width, width)
+            self.picture_encoder = picture_encoder(image_size, image_channels, text_width, num_blocks)
         self.encoder = encoder(image_size, image_channels, latent_size, text_width, width, dense)
         self.decoder = decoder(image_size, image_channels, latent_size, text_width, width, dense, num_blocks)
         self.prior = prior(text_width, latent_size, width) if text_encoder else None
