@@ -12,7 +12,7 @@ import report
 import tfgen
 from tfgen import data, metrics
 
-TEMPERATURES = (1.0, 1.2, 1.6, 2.0)
+TEMPERATURES = (1.0, 1.15, 1.3, 1.6, 2.0)
 
 judge = tfgen.load_model("fashion-judge")
 extractor = metrics.feature_extractor(judge, name="fashion-judge")
