@@ -165,3 +165,22 @@ def test_prompts_steer_what_is_encoded_and_decoded(make_model):
     assert not np.array_equal(model.decode(latents, "a red circle"), model.decode(latents, "a blue star"))
     with pytest.raises(ValueError, match="2 prompts for 3 pictures"):
         model.decode(latents, ["a", "b"])
+
+
+def test_reconstructions_and_random_pictures_are_normalised_together(make_model, batches):
+    """As they will be by the finished model: the statistics kept are those of both, however far apart their latents lie."""
+    model, batch = make_model("vae", caption_dropout=0.0), next(iter(batches))
+    bias = model.prior.get_layer("mean").bias
+    bias.assign(bias + 5)
+    model.compile(**{name: keras.optimizers.SGD(0.0) for name in model.optimized_variables})
+    noise = model.draw_noise(8, tf.constant([0, 0]))
+    step = tf.function(model.update)
+    for _ in range(100):
+        step(batch, noise)
+    text = {"pooled": model.text_encoder.encode(batch)["pooled"]}
+    latents = []
+    for distribution, eps in ((model.encoder({"image": batch["image"], **text}), "eps"), (model.prior(text), "drawn_eps")):
+        latents.append(distribution["mean"] + tf.exp(distribution["log_variance"] / 2) * noise[eps])
+    both = {"latents": tf.concat(latents, axis=0), "pooled": tf.concat([text["pooled"]] * 2, axis=0)}
+    finished = model.decoder(both, training=False).numpy()
+    assert np.abs(finished - model.decoder(both, training=True)).max() < 0.01 * np.abs(finished).max()
