@@ -152,6 +152,6 @@ for matching_steps, axes in panels.items():
         ylim=(0, 1),
     )
 panels[MATCHING_STEPS].set_ylabel("prompt accuracy, one object, both languages")
-panels[MATCHING_STEPS].legend()
+figure.legend(*panels[MATCHING_STEPS].get_legend_handles_labels(), loc="outside lower center", ncols=3)
 report.write("pretraining", {"runs": figures})
 report.draw("pretraining", figure)
