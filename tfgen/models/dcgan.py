@@ -209,6 +209,7 @@ class DCGAN(ImageModel):
         return self.discriminator({"image": image, "pooled": tf.stack(captions, axis=1)}, training=training)
 
     def _discriminator_loss(self, real, fake, text, same, mix, training=True):
+        """The mean loss, and how often it is right; `same` as of `describe_the_same`, `mix` for the gradient penalty."""
         discriminator_loss = LOSSES[self.adversarial_loss][0]
         wrong = None
         if text and self.text_conditioning == "matching_aware":

@@ -185,6 +185,9 @@ def features_to_picture(features, image_size, image_channels, width, *, dense=Fa
         num_blocks: `ConditionedBlock`s, steered by the features, on the coarsest grid, whose pixels know where they are; finer
             grids but the last have one each, if any. What is drawn and where are then learned apart and multiplied; in one
             matrix each pair of them is learned for itself.
+
+    Raises:
+        ValueError: dense, and blocks.
     """
 
     def normalized(x):
