@@ -214,3 +214,14 @@ def test_a_damaged_or_foreign_model_says_so(tmp_path):
     (tmp_path / "model.keras").write_bytes(whole.replace(b"config.json", b"confug.json"))
     with pytest.raises(ValueError, match="does not load with this version"):
         tfgen.load_model(tmp_path)
+
+
+@pytest.mark.parametrize("family", ["dcgan", "vae"])
+def test_learning_rates_fall_to_zero(family):
+    model = training.FAMILIES[family](16, 3, width=8)
+    training.compile_for(model, training.Settings(family, steps=10, learning_rate=1e-3))
+    for name in model.optimized_variables:
+        optimizer = getattr(model, name)
+        assert float(optimizer.learning_rate) == pytest.approx(1e-3)
+        optimizer.iterations.assign(10)
+        assert float(optimizer.learning_rate) == pytest.approx(0, abs=1e-9)

@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -5,6 +6,7 @@ import tensorflow as tf
 from tfgen.models import DCGAN
 from tfgen.models.contrastive import describe_the_same
 from tfgen.models.dcgan import LOSSES
+from tfgen.models.layers import picture_to_features
 
 
 @pytest.mark.parametrize("image_size", [28, 32, 64])
@@ -132,3 +134,15 @@ def test_mode_seeking_keeps_pictures_of_one_caption_apart(make_model, batches):
         pictures = model.generate("a large red circle", num_images=16).astype(float)
         apart.append(pictures.std(axis=0).mean())
     assert apart[1] > 1.5 * apart[0]
+
+
+def test_with_blocks_features_say_what_there_is_wherever_it_is():
+    image = keras.Input((32, 32, 1))
+    network = keras.Model(image, picture_to_features(image, 8, num_blocks=1))
+    here, there = np.zeros((2, 1, 32, 32, 1), np.float32)
+    here[0, 8:14, 8:12] = there[0, 16:22, 12:16] = 1
+    places, what = np.split(np.concatenate([network(here), network(there)]), [8 * 8 * 16], axis=1)
+    assert what.shape == (2, 16)
+    assert np.allclose(what[0], what[1], atol=1e-5)
+    assert what.max() > 0
+    assert not np.allclose(places[0], places[1], atol=1e-2)
