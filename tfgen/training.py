@@ -49,7 +49,7 @@ class Settings:
             `tfgen.text.load_preset_encoder`.
         model: arguments of the family's class.
         batch_size, steps, steps_per_epoch: of training; steps is the sum over all epochs.
-        learning_rate: falls to zero along a cosine. 0 becomes the family's usual one.
+        learning_rate: falls to zero along a cosine; a DCGAN's is constant. 0 becomes the family's usual one.
         text_learning_rate: of the text encoder of a diffusion model; 0 becomes the usual one.
         seed: of weights and data order.
     """
@@ -303,7 +303,9 @@ def compile_for(model, settings):
     elif settings.family == "vae":
         model.compile(keras.optimizers.Adam(decay))
     elif settings.family == "dcgan":
-        adam = {"learning_rate": decay, "beta_1": 0.5}
+        # Falling, it leaves off where the two networks could still learn from each other: on clothing at twice the Fréchet
+        # distance. What a constant rate leaves restless, the average of the generator's weights calms.
+        adam = {"learning_rate": rate, "beta_1": 0.5}
         model.compile(keras.optimizers.Adam(**adam), discriminator_optimizer=keras.optimizers.Adam(**adam))
     else:
         text_rate = _warmed_up(settings.text_learning_rate, settings.steps)
