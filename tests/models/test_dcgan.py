@@ -56,6 +56,20 @@ def test_the_gradient_penalty_is_zero_for_a_unit_slope(make_model):
     assert float(model._gradient_penalty(pictures[0], pictures[1], {}, tf.ones([4]), training=True)) < 1e-6
 
 
+def test_the_r1_penalty_is_half_the_squared_slope_at_real_pictures(make_model):
+    model = make_model("dcgan", with_text=False, r1_penalty=3.0)
+    # The slope is the picture itself, of 16x16x3 pixels that are all 2 where it is real.
+    model.discriminator = lambda inputs, training: tf.reduce_sum(inputs["image"] ** 2, axis=[1, 2, 3])[:, None] / 2
+    real, fake = 2 * tf.ones([4, 16, 16, 3]), tf.ones([4, 16, 16, 3])
+
+    def loss():
+        return float(model._discriminator_loss(real, fake, {}, same=None, mix=None)[0])
+
+    with_penalty = loss()
+    model.r1_penalty = 0.0
+    assert with_penalty - loss() == pytest.approx(3.0 / 2 * 16 * 16 * 3 * 2**2, rel=1e-5)
+
+
 def test_the_averaged_model_keeps_its_discriminator(make_model, batches):
     model = make_model("dcgan", with_text=False)
     model.fit(batches, steps_per_epoch=2, shuffle=False, verbose=0)

@@ -82,6 +82,8 @@ class DCGAN(ImageModel):
         adversarial_loss: "non_saturating", "hinge" or "wasserstein" (with gradient penalty).
         spectral_normalization: bound the discriminator's layers (Miyato et al., 2018, arXiv:1802.05957).
         gradient_penalty: weight of the penalty of "wasserstein".
+        r1_penalty: weight of a penalty on the discriminator's slope at real pictures, with any loss, so that one that tells all
+            pictures apart still leaves the generator something to learn (Mescheder et al., 2018, arXiv:1801.04406, eq. 9).
         mode_seeking: weight of a penalty on pictures that differ little for how far their latents are apart (Mao et al., 2019,
             arXiv:1903.05628): without it a generator that is told what to draw soon draws each caption in one way only. None
             without text.
@@ -96,15 +98,16 @@ class DCGAN(ImageModel):
 
     settings = (
         "image_size", "image_channels", "text_conditioning", "latent_size", "width", "dense", "num_blocks",
-        "adversarial_loss", "spectral_normalization", "gradient_penalty", "mode_seeking", "matching_weight",
-        "caption_dropout", "ema_half_life",
+        "adversarial_loss", "spectral_normalization", "gradient_penalty", "r1_penalty", "mode_seeking",
+        "matching_weight", "caption_dropout", "ema_half_life",
     )  # fmt: skip
     of_training_alone = ("ema_half_life", "matching_weight")
 
     def __init__(
         self, image_size=28, image_channels=1, text_encoder=None, *, text_conditioning="matching_aware", latent_size=100,
         width=64, dense=False, num_blocks=0, adversarial_loss="non_saturating", spectral_normalization=False,
-        gradient_penalty=10.0, mode_seeking=0.2, matching_weight=0.0, caption_dropout=0.1, ema_half_life=10_000, **kwargs,
+        gradient_penalty=10.0, r1_penalty=0.0, mode_seeking=0.2, matching_weight=0.0, caption_dropout=0.1,
+        ema_half_life=10_000, **kwargs,
     ):  # fmt: skip
         matching_weight = matching_weight if text_encoder else 0
         metric_names = ["generator_loss", "discriminator_loss", "discriminator_accuracy"]
@@ -115,13 +118,14 @@ class DCGAN(ImageModel):
         if text_conditioning not in TEXT_CONDITIONINGS:
             raise ValueError(f"unknown text_conditioning {text_conditioning!r}; choose from {', '.join(TEXT_CONDITIONINGS)}")
         check_at_least(
-            0, num_blocks=num_blocks, gradient_penalty=gradient_penalty, mode_seeking=mode_seeking,
+            0, num_blocks=num_blocks, gradient_penalty=gradient_penalty, r1_penalty=r1_penalty, mode_seeking=mode_seeking,
             matching_weight=matching_weight,
         )  # fmt: skip
         self.text_conditioning, self.latent_size, self.width, self.dense = text_conditioning, latent_size, width, dense
         self.num_blocks, self.adversarial_loss = num_blocks, adversarial_loss
         self.spectral_normalization = spectral_normalization
-        self.gradient_penalty, self.mode_seeking = gradient_penalty, mode_seeking if text_encoder else 0
+        self.gradient_penalty, self.r1_penalty = gradient_penalty, r1_penalty
+        self.mode_seeking = mode_seeking if text_encoder else 0
         self.matching_weight = matching_weight
         text_width = text_encoder.width if text_encoder else None
         self.generator = generator(image_size, image_channels, latent_size, text_width, width, dense, num_blocks)
@@ -215,14 +219,19 @@ class DCGAN(ImageModel):
         if text and self.text_conditioning == "matching_aware":
             nearest, any_is_wrong = nearest_wrong_captions(text["pooled"], same)
             wrong = tf.gather(text["pooled"], nearest)
-        logits = self._logits(real, text, wrong, training)
-        real_logits, mismatch_logits = logits[:, 0], logits[:, -1]
+        with tf.GradientTape() as tape:
+            tape.watch(real)
+            logits = self._logits(real, text, wrong, training)
+            real_logits, mismatch_logits = logits[:, 0], logits[:, -1]
         fake_logits = self._logits(fake, text, training=training)[:, 0]
         losses = discriminator_loss(real_logits, fake_logits)
         if wrong is not None:
             mismatch_losses = (losses + discriminator_loss(real_logits, mismatch_logits)) / 2
             losses = tf.where(any_is_wrong, mismatch_losses, losses)
         loss = tf.reduce_mean(losses)
+        if self.r1_penalty:
+            slope = tf.reduce_sum(tape.gradient(real_logits, real) ** 2, axis=[1, 2, 3])
+            loss += self.r1_penalty / 2 * tf.reduce_mean(slope)
         if self.adversarial_loss == "wasserstein":
             loss += self.gradient_penalty * self._gradient_penalty(real, fake, text, mix, training)
         accuracy = tf.reduce_mean(tf.cast(tf.concat([real_logits > 0, fake_logits <= 0], axis=0), tf.float32))
