@@ -27,7 +27,7 @@ FAMILIES = {
         ["an ankle boot", "连衣裙", "a picture of a bag", "画凉鞋", "a coat", "一张T恤的图片"],
     ),
     "shapes": (
-        ["shapes-vae", "shapes-diffusion"],
+        ["shapes-dcgan", "shapes-vae", "shapes-diffusion"],
         [
             "a large red circle on a blue background", "黄色背景，中间有一个绿色的三角形", "a big orange ring on black",
             "a white star in the top left on purple", "白色背景上有一个黑色的大十字",
@@ -136,7 +136,7 @@ Means over three seeds and their standard deviations, by `tfgen evaluate`; besid
 drawn ones. The time of a picture is the median of 7, on two cores. Made by `python benchmarks/families.py`.
 
 The temperature of each VAE of clothing was chosen by its coverage (`python benchmarks/temperature.py`). Pixels and latents of
-fashion-vae are not those of fashion-text-vae, with which a VAE without text draws worse. shapes-vae has learned from scenes of
-one object alone; prompts are for one object or two, and the distance and what follows it are of both.
+fashion-vae are not those of fashion-text-vae, with which a VAE without text draws worse. shapes-dcgan and shapes-vae have only
+learned scenes of one object; prompts are for one object or two, and the distance and what follows it are of both.
 """
 write_whole(ROOT / "docs" / "families.md", "\n".join([head, *sections]).encode())
