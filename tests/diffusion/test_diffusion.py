@@ -173,6 +173,23 @@ def test_guidance_scales_the_difference():
     assert np.allclose(one_each[:, 0, 0, 0], [4.0, 8.5])
 
 
+def test_guidance_keeps_to_its_interval_and_brings_contrast_back():
+    conditions = {"wanted": tf.ones([2, 1])}, {"wanted": tf.zeros([2, 1])}
+    pattern = tf.reshape(tf.linspace(-1.0, 1.0, 16), [1, 4, 4, 1])
+
+    def denoise(x, t, condition):
+        return (condition["wanted"][:, :, None, None] + 1) * pattern + 0 * x
+
+    x = tf.zeros([2, 4, 4, 1])
+    limited = classifier_free(denoise, *conditions, 5.0, interval=(0.2, 0.7))
+    assert np.allclose(limited(x, tf.constant(0.5)), 6 * pattern)
+    for t in (0.1, 0.8):
+        assert np.allclose(limited(x, tf.constant(t)), 2 * pattern)
+        assert np.allclose(tf.function(limited)(x, tf.constant(t)), 2 * pattern)
+    for rescale, factor in ((1.0, 2.0), (0.5, 4.0)):
+        assert np.allclose(classifier_free(denoise, *conditions, 5.0, rescale=rescale)(x, 0.5), factor * pattern, atol=1e-5)
+
+
 def test_noise_belongs_to_its_seed():
     together = noise.gaussian([5, 6, 2**40 + 5], (4, 4, 1)).numpy()
     assert np.array_equal(together[0], noise.gaussian([5], (4, 4, 1))[0])

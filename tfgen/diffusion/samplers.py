@@ -154,9 +154,9 @@ def dpmpp_3m(denoise, x, times, schedule, noise=None, callback=None):
 
 
 def unipc(denoise, x, times, schedule, noise=None, callback=None):
-    """Sample with UniPC (Zhao et al., 2023, arXiv:2302.04867, algorithm 1): a step as of `dpmpp_2m`, taken again by the parabola
-    through its own estimate as well, which is there for the next step anyway. Third order, one call of the network a step.
-    Arguments and result as of `ddim`; draws no noise."""
+    """Sample with UniPC (Zhao et al., 2023, arXiv:2302.04867, algorithm 1): a step as of `dpmpp_2m`, taken again by the
+    parabola through the estimate at its end as well, which is made for the next step anyway. Of third order, at one call of the
+    network a step. Arguments and result as of `ddim`; draws no noise."""
     return _multistep(denoise, x, times, schedule, 2, callback, corrects=True)
 
 
