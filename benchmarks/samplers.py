@@ -2,9 +2,9 @@
 
     python benchmarks/samplers.py       # writes results/samplers.json and docs/pictures/samplers.png
 
-shapes-diffusion draws the same 512 prompts, half of them for one object and half for two, with the same seeds, in 1 to 50 steps of
-each sampler and over each spacing of their times, and in 1,000 steps of DDPM; shapes-judge says in how many of the pictures all
-that is asked for is right, and its features how far they are from as many real ones. An interrupted benchmark goes on after its
+shapes-diffusion draws the same 512 prompts, half of them for one object and half for two, with the same seeds, in 1 to 50
+steps of each sampler, in few with each spacing of their times, and in 1,000 of DDPM; shapes-judge says how many show all
+that they should, and its features how far they are from as many real ones. An interrupted benchmark goes on after its
 last complete run; delete its results to begin anew.
 """
 
