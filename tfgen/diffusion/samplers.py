@@ -52,7 +52,8 @@ def _times_of_noise(noise, schedule):
     low, high = np.zeros(len(noise)), np.ones(len(noise))
     for _ in range(50):
         middle = (low + high) / 2
-        alpha, sigma = (np.asarray(value) for value in schedule(ops.convert_to_tensor(middle)))
+        with tf.init_scope():  # numbers also where a graph is traced
+            alpha, sigma = (np.asarray(value) for value in schedule(ops.convert_to_tensor(middle)))
         low, high = np.where(sigma < noise * alpha, middle, low), np.where(sigma < noise * alpha, high, middle)
     return np.array([1.0, *high[1:], 0.0], np.float32)
 
