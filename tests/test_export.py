@@ -107,7 +107,10 @@ def test_a_vae_with_text_takes_a_prompt_to_encode_and_decode(tmp_path):
     assert np.abs(np.stack([tf.io.decode_png(png) for png in decoded]).astype(int) - expected).max() <= 1
 
 
-def test_a_model_that_draws_noise_at_each_step_answers_as_it_generates(tmp_path):
-    model = TextToImageDiffusion(encoder(), image_size=16, channels=(16, 16), num_heads=2, steps=3, sampler="ddpm")
+@pytest.mark.parametrize(
+    "settings", [{"sampler": "ddpm"}, {"sampler": "unipc", "time_grid": "log_snr", "guidance_interval": (0.2, 0.9)}]
+)
+def test_every_way_of_sampling_answers_as_it_generates(settings, tmp_path):
+    model = TextToImageDiffusion(encoder(), image_size=16, channels=(16, 16), num_heads=2, steps=3, **settings)
     images = ask(export(model, tmp_path / "served"), ["serving_default", "images", "generate_3"], PROMPTS, tmp_path)
     assert np.abs(images.astype(int) - model.generate(PROMPTS, seed=10)).max() <= 1

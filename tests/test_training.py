@@ -179,7 +179,7 @@ def test_a_folder_in_use_is_left_alone(tmp_path):
         ("family = 'vae'\nsteps = -3", "not negative"),
         ("family = 'vae'\n[model]\ndepth = 3", "Unrecognized keyword arguments"),
         ("family = 'diffusion'\n[model]\nchannels = 64", "make no diffusion"),
-        ("family = 'diffusion'\n[model]\nsampler = 'euler'", "unknown sampler 'euler'"),
+        ("family = 'diffusion'\n[model]\nsampler = 'magic'", "unknown sampler 'magic'"),
         ("family = 'diffusion'\n[model]\nschedule = 'quadratic'", "unknown schedule 'quadratic'"),
         ("family = 'diffusion'\n[model]\ntime_shift = 0", "time_shift is 0; give a number of at least"),
         ("family = 'diffusion'\n[text]\ndepth = '2'", "make no text encoder"),

@@ -63,27 +63,55 @@ def test_eps_is_refused_where_it_cannot_work():
 
 
 @pytest.mark.parametrize("name", schedules.SCHEDULES)
-@pytest.mark.parametrize("sampler", ["ddim", "ddpm"])
+@pytest.mark.parametrize("sampler", samplers.SAMPLERS)
 def test_samplers_reach_the_known_distribution(name, sampler):
     schedule = schedules.get(name)
     x = tf.random.stateless_normal([4000, 1, 1, 1], (0, 1))
     times = samplers.uniform_times(200)
-    steps = {} if sampler == "ddim" else {"noise": lambda i: tf.random.stateless_normal(x.shape, (1, i))}
+    steps = {"noise": lambda i: tf.random.stateless_normal(x.shape, (1, i))} if sampler == "ddpm" else {}
     samples = samplers.SAMPLERS[sampler](gaussian_denoiser(schedule), x, times, schedule, **steps).numpy()
     assert abs(samples.mean() - MEAN) < 0.02
     assert abs(samples.std() - DEVIATION) < 0.02
 
 
-def test_ddim_converges_to_the_exact_path():
-    """For Gaussian data the deterministic path is known: x0 = mean + x1 * deviation / sqrt of the variance at t = 1."""
+@pytest.mark.parametrize("name", schedules.SCHEDULES)
+@pytest.mark.parametrize(
+    ("sampler", "order"), [("ddim", 1), ("euler", 1), ("heun", 2), ("dpmpp_2m", 2), ("dpmpp_3m", 3), ("unipc", 3)]
+)
+def test_samplers_converge_to_the_exact_path_in_their_order(name, sampler, order):
+    """For Gaussian data the deterministic path is known: x0 lies as many deviations from its mean as x1 from its own."""
+    schedule = schedules.get(name)
     x = tf.reshape(tf.linspace(-2.0, 2.0, 9), [9, 1, 1, 1])
-    exact = MEAN + DEVIATION * x
+    alpha, sigma = (float(value) for value in schedule(tf.constant(1.0)))
+    exact = MEAN + DEVIATION * (x - alpha * MEAN) / np.sqrt((alpha * DEVIATION) ** 2 + sigma**2)
     errors = []
-    for steps in (10, 20, 40):
-        samples = samplers.ddim(gaussian_denoiser(schedules.flow), x, samplers.uniform_times(steps), schedules.flow)
+    for steps in (40, 80):
+        samples = samplers.SAMPLERS[sampler](gaussian_denoiser(schedule), x, samplers.log_snr_times(steps, schedule), schedule)
         errors.append(float(tf.reduce_max(tf.abs(samples - exact))))
-    assert errors[0] > 1.7 * errors[1] > 1.7**2 * errors[2]  # first order: half the step, half the error
-    assert errors[2] < 0.03
+    assert errors[1] < 0.04
+    assert errors[0] > 0.9 * 2**order * errors[1]  # half the step, 2^-order of the error
+
+
+@pytest.mark.parametrize("name", schedules.SCHEDULES)
+def test_times_are_spaced_as_they_say(name):
+    schedule = schedules.get(name)
+
+    def noise(times):
+        alpha, sigma = (np.asarray(value) for value in schedule(tf.constant(times, tf.float64)))
+        return sigma / alpha
+
+    assert np.allclose(samplers.uniform_times(4, start=0.5), [0.5, 0.375, 0.25, 0.125, 0.0])
+    for grid in (samplers.log_snr_times, samplers.karras_times):
+        times = grid(8, schedule)
+        assert times[0] == 1
+        assert times[-1] == 0
+        assert times.shape == (9,)
+        assert np.all(np.diff(times) < 0)
+        inner = noise(times[1:-1])
+        spaced = np.log(inner) if grid is samplers.log_snr_times else inner ** (1 / 7)
+        assert np.allclose(np.diff(spaced), np.diff(spaced).mean(), rtol=0.01)
+        assert inner[-1] == pytest.approx(0.002, rel=0.01)
+        assert np.array_equal(grid(1, schedule), [1, 0])
 
 
 def test_ddpm_takes_the_steps_of_the_paper():
@@ -100,30 +128,36 @@ def test_ddpm_takes_the_steps_of_the_paper():
     assert np.allclose(taken, mean + np.sqrt(variance) * z, atol=1e-4)
 
 
-def test_a_sampler_starts_half_way_and_reports_each_step():
+@pytest.mark.parametrize("sampler", samplers.SAMPLERS)
+def test_a_sampler_starts_half_way_and_reports_each_step(sampler):
     schedule, picture = schedules.flow, tf.fill([2, 1, 1, 1], 0.7)
     alpha, sigma = schedule(0.5)
     reported = []
-    samples = samplers.ddim(
+    samples = samplers.SAMPLERS[sampler](
         lambda x, t: picture, alpha * picture + sigma * tf.ones_like(picture), samplers.uniform_times(5, start=0.5), schedule,
-        callback=lambda *values: reported.append([float(np.mean(value)) for value in values]),
+        noise=lambda i: tf.ones_like(picture), callback=lambda *values: reported.append([float(np.mean(v)) for v in values]),
     )  # fmt: skip
     assert np.allclose(samples, 0.7, atol=1e-5)
     steps, x, times, x0 = np.transpose(reported)
     assert steps.tolist() == [0, 1, 2, 3, 4]
     assert np.allclose(times, [0.5, 0.4, 0.3, 0.2, 0.1])
-    assert np.allclose(x, [schedule(t)[0] * 0.7 + schedule(t)[1] for t in times], atol=1e-5)  # the noise stays 1
     assert np.allclose(x0, 0.7)
+    if sampler != "ddpm":
+        assert np.allclose(x, [schedule(t)[0] * 0.7 + schedule(t)[1] for t in times], atol=1e-5)  # the noise stays 1
 
 
-def test_a_sampler_is_the_same_in_a_graph():
+@pytest.mark.parametrize("sampler", samplers.SAMPLERS)
+def test_a_sampler_is_the_same_in_a_graph(sampler):
     x = tf.random.stateless_normal([4, 2, 2, 1], (0, 1))
+    noise = tf.random.stateless_normal([8, 4, 2, 2, 1], (0, 2))
 
-    def sample(x):
-        return samplers.ddim(gaussian_denoiser(schedules.flow), x, samplers.uniform_times(8), schedules.flow)
+    def sample(x, times):
+        return samplers.SAMPLERS[sampler](gaussian_denoiser(schedules.flow), x, times, schedules.flow, noise=lambda i: noise[i])
 
-    assert np.allclose(sample(x), tf.function(sample, autograph=False)(x), atol=1e-6)
-    assert np.allclose(sample(x), tf.function(sample, jit_compile=True)(x), atol=1e-5)
+    times = samplers.uniform_times(8)
+    expected = sample(x, times)
+    assert np.allclose(expected, tf.function(sample, autograph=False)(x, times), atol=1e-5)
+    assert np.allclose(expected, tf.function(sample, jit_compile=True)(x, times), atol=1e-5)
 
 
 def test_guidance_scales_the_difference():
@@ -137,6 +171,23 @@ def test_guidance_scales_the_difference():
         assert np.allclose(classifier_free(denoise, *conditions, scale)(x, 0.5), expected)
     one_each = classifier_free(denoise, *conditions, tf.constant([1.0, 2.5]))(x, 0.5).numpy()
     assert np.allclose(one_each[:, 0, 0, 0], [4.0, 8.5])
+
+
+def test_guidance_keeps_to_its_interval_and_brings_contrast_back():
+    conditions = {"wanted": tf.ones([2, 1])}, {"wanted": tf.zeros([2, 1])}
+    pattern = tf.reshape(tf.linspace(-1.0, 1.0, 16), [1, 4, 4, 1])
+
+    def denoise(x, t, condition):
+        return (condition["wanted"][:, :, None, None] + 1) * pattern + 0 * x
+
+    x = tf.zeros([2, 4, 4, 1])
+    limited = classifier_free(denoise, *conditions, 5.0, interval=(0.2, 0.7))
+    assert np.allclose(limited(x, tf.constant(0.5)), 6 * pattern)
+    for t in (0.1, 0.8):
+        assert np.allclose(limited(x, tf.constant(t)), 2 * pattern)
+        assert np.allclose(tf.function(limited)(x, tf.constant(t)), 2 * pattern)
+    for rescale, factor in ((1.0, 2.0), (0.5, 4.0)):
+        assert np.allclose(classifier_free(denoise, *conditions, 5.0, rescale=rescale)(x, 0.5), factor * pattern, atol=1e-5)
 
 
 def test_noise_belongs_to_its_seed():

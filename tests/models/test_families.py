@@ -232,10 +232,38 @@ def test_steps_samplers_guidance_and_negative_prompts_change_the_picture(make_mo
     model = make_model("diffusion")
     fit(model, batches, 8)
     plain = model.generate("a large red circle").astype(int)
-    for changed in ({"steps": 9}, {"sampler": "ddpm"}, {"guidance_scale": 9.0}, {"negative_prompts": "a blue ring"}):
+    samplers = [{"sampler": name} for name in ("ddpm", "heun", "dpmpp_2m", "dpmpp_3m", "unipc")]
+    for changed in ({"steps": 9}, {"guidance_scale": 9.0}, {"negative_prompts": "a blue ring"}, *samplers):
         assert np.abs(model.generate("a large red circle", **changed) - plain).max() > 1, changed
     ancestral = model.generate(PROMPTS[:2], sampler="ddpm", seed=4)
     assert np.abs(ancestral[1].astype(int) - model.generate(PROMPTS[1], sampler="ddpm", seed=5)[0]).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"time_grid": "even"}, "choose from uniform, log_snr, karras"),
+        ({"guidance_rescale": 1.5}, "from 0 to 1"),
+        ({"guidance_interval": (0.7, 0.2)}, "the earlier first"),
+    ],
+)
+def test_unusable_settings_of_sampling_are_refused(settings, message, make_model):
+    with pytest.raises(ValueError, match=message):
+        make_model("diffusion", **settings)
+
+
+def test_a_model_keeps_its_settings_of_sampling(make_model, batches, tmp_path):
+    pictures = {}
+    for changed in ({}, {"time_grid": "karras"}, {"guidance_rescale": 1.0}, {"guidance_interval": (0.0, 0.4)}):
+        model = make_model("diffusion", guidance_scale=9.0, **changed)
+        fit(model, batches, 8)
+        model.save(tmp_path / "model.keras")
+        images = keras.saving.load_model(tmp_path / "model.keras").generate("a large red circle").astype(int)
+        assert np.abs(images - model.generate("a large red circle")).max() <= 1
+        pictures[str(changed)] = images
+    plain = pictures.pop("{}")
+    for changed, images in pictures.items():
+        assert np.abs(images - plain).max() > 1, changed
 
 
 @pytest.mark.parametrize(

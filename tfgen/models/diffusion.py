@@ -56,6 +56,8 @@ class TextToImageDiffusion(ImageModel):
             t = s u / (1 + (s - 1) u) for even u (Esser et al., 2024, arXiv:2403.03206, equation 23).
         caption_dropout, ema_half_life: see `ImageModel`; `generate` uses the averaged weights.
         steps, guidance_scale, sampler: what `generate` does when not told otherwise.
+        time_grid: how the times of its steps are spaced: "uniform", "log_snr" or "karras", see `tfgen.diffusion.samplers`.
+        guidance_rescale, guidance_interval: see `tfgen.diffusion.guidance.classifier_free`.
 
     Metrics: `loss` (weighted) and `x0_error`, the mean squared error of the estimated picture in [-1, 1].
     """
@@ -63,12 +65,14 @@ class TextToImageDiffusion(ImageModel):
     settings = (
         "image_size", "image_channels", "patch_size", "channels", "num_blocks", "num_heads", "schedule", "parameterisation",
         "max_loss_weight", "time_shift", "caption_dropout", "ema_half_life", "steps", "guidance_scale", "sampler",
+        "time_grid", "guidance_rescale", "guidance_interval",
     )  # fmt: skip
 
     def __init__(
         self, text_encoder, image_size=32, image_channels=3, *, patch_size=2, channels=(64, 128), num_blocks=1, num_heads=4,
         schedule="flow", parameterisation="x0", max_loss_weight=30.0, time_shift=1.0, caption_dropout=0.1, ema_half_life=10_000,
-        steps=50, guidance_scale=2.5, sampler="ddim", **kwargs,
+        steps=50, guidance_scale=2.5, sampler="ddim", time_grid="uniform", guidance_rescale=0.0, guidance_interval=(0.0, 1.0),
+        **kwargs,
     ):  # fmt: skip
         super().__init__(
             image_size, image_channels, text_encoder, caption_dropout, ema_half_life, ("loss", "x0_error"), **kwargs
@@ -79,6 +83,13 @@ class TextToImageDiffusion(ImageModel):
         self.schedule, self.parameterisation = schedule, parameterisation
         self.max_loss_weight, self.time_shift = max_loss_weight, time_shift
         self.steps, self.guidance_scale, self.sampler = steps, guidance_scale, sampler
+        self.time_grid, self.guidance_rescale, self.guidance_interval = time_grid, guidance_rescale, tuple(guidance_interval)
+        if time_grid not in samplers.TIME_GRIDS:
+            raise ValueError(f"unknown time_grid {time_grid!r}; choose from {', '.join(samplers.TIME_GRIDS)}")
+        if not 0 <= guidance_rescale <= 1:
+            raise ValueError(f"guidance_rescale is {guidance_rescale!r}; give a number from 0 to 1")
+        if len(self.guidance_interval) != 2 or not 0 <= self.guidance_interval[0] < self.guidance_interval[1] <= 1:
+            raise ValueError(f"guidance_interval is {guidance_interval!r}; give two times from 0 to 1, the earlier first")
         self.sampling_settings(None, None, None, None)  # refuses unusable ones before the training, not after it
         self.unet = unet(
             image_size, image_channels, text_encoder.tokenizer.caption_length, text_encoder.width,
@@ -203,7 +214,8 @@ class TextToImageDiffusion(ImageModel):
     def sample(self, seeds, token_ids, negative_token_ids, *, steps, guidance_scale, sampler):
         """Pictures float32 [B, H, W, C] from seeds int64 [B] and token ids [B, T]."""
         scale = tf.convert_to_tensor(guidance_scale, tf.float32)
-        return self._sample(seeds, token_ids, negative_token_ids, samplers.uniform_times(steps), scale, sampler)
+        times = samplers.TIME_GRIDS[self.time_grid](steps, schedules.get(self.schedule))
+        return self._sample(seeds, token_ids, negative_token_ids, times, scale, sampler)
 
     @tf.function
     def _sample(self, seeds, token_ids, negative_token_ids, times, guidance_scale, sampler):
@@ -222,7 +234,7 @@ class TextToImageDiffusion(ImageModel):
 
         positive = self.averaged_text_encoder(token_ids, token_ids != 0)
         negative = self.averaged_text_encoder(negative_token_ids, negative_token_ids != 0)
-        return classifier_free(denoise, positive, negative, guidance_scale)
+        return classifier_free(denoise, positive, negative, guidance_scale, self.guidance_rescale, self.guidance_interval)
 
 
 def _step_noise(seeds, shape, step):
