@@ -35,7 +35,7 @@ RUNS += [
 
 def with_grid(model, time_grid):
     """The same model with other times."""
-    other = TextToImageDiffusion.from_config({**model.get_config(), "time_grid": time_grid})
+    other = TextToImageDiffusion(**{**model.get_config(), "text_encoder": model.text_encoder, "time_grid": time_grid})
     other.set_weights(model.get_weights())
     return other
 
