@@ -5,6 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import tfgen  # noqa: F401  before TensorFlow, whose kernels it chooses
+
+# isort: split
 import pytest
 import tensorflow as tf
 

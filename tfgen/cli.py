@@ -26,6 +26,7 @@ class Family(StrEnum):
     dcgan = "dcgan"
     vae = "vae"
     diffusion = "diffusion"
+    student = "student"
     judge = "judge"
 
 
@@ -94,6 +95,9 @@ def train(
     family: Annotated[Family, typer.Argument(help="What to train.")],
     out: Annotated[Path, typer.Option(help="Folder for the model, new or empty.")],
     data: Annotated[str | None, typer.Option(help='"shapes", a TFDS name such as fashion_mnist, or folder:PATH.')] = None,
+    teacher: Annotated[
+        str | None, typer.Option(help="A student's: the diffusion model whose pictures it learns to draw.")
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="Settings, as in saved_models/*/settings.toml.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the data; 10 by default.")] = None,
     minutes: Annotated[
@@ -122,7 +126,14 @@ def train(
     if resume:
         settings = training.settings_of_run(out)
     else:
-        settings = training.read_settings(config) if config else training.Settings(family=family.value)
+        if teacher and (config or family is not Family.student):
+            raise ValueError("--teacher is for a student without --config; leave it out")
+        if config:
+            settings = training.read_settings(config)
+        elif family is Family.student:
+            settings = training.settings_of_student(teacher or "shapes-diffusion")
+        else:
+            settings = training.Settings(family=family.value)
     if settings.family != family:
         raise ValueError(f"{out if resume else config} trains a {settings.family}; type `tfgen train {settings.family} …`")
     if data and data.startswith("folder:"):  # found again from wherever the run is resumed, or repeated from its settings

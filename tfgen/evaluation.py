@@ -11,9 +11,10 @@ from tfgen.data import shapes
 from tfgen.models.diffusion import TextToImageDiffusion
 from tfgen.models.image_model import ImageModel
 from tfgen.models.judge import judge_attributes
-from tfgen.models.registry import find_model, load_model
+from tfgen.models.registry import load_model
+from tfgen.models.student import FewStepStudent
 from tfgen.models.vae import VAE
-from tfgen.training import read_settings
+from tfgen.training import settings_beside
 
 _EXTRACTORS = {"shapes": "shapes-judge", "mnist": "mnist-judge", "fashion_mnist": "fashion-judge"}
 _NUM_PROMPTS, _NUM_IMAGES = 512, 5000
@@ -94,7 +95,7 @@ def evaluate(name, source=None, num_images=None, num_seeds=3, extractor=None):
     nearest = _nearest_training_pictures(read, training, drawn, scores)
     if isinstance(model, VAE):
         _held_out_elbo(model, source, language, scores)
-    if isinstance(model, TextToImageDiffusion):
+    if isinstance(model, TextToImageDiffusion) and not isinstance(model, FewStepStudent):  # which knows no pictures half-noised
         _errors_by_time(model, source, language, scores)
     first = drawn[0]
     report = {
@@ -168,13 +169,11 @@ class _Reader:
 
 def _training_data(name, source):
     """Source, split, language and options of what a model learned from: by the settings beside it, or of another source."""
-    path = find_model(name)
-    file = (path if path.is_dir() else path.parent) / "settings.toml"
-    if not file.is_file():
+    settings = settings_beside(name)
+    if settings is None:
         if source is None:
             raise ValueError(f"{name} has no settings.toml beside it that names its data; give them by --data")
         return source, "train", "en", {}
-    settings = read_settings(file)
     if source in (None, settings.data):
         return settings.data, settings.split, settings.language, settings.options
     return source, "train", settings.language, {}

@@ -15,6 +15,7 @@ from tfgen import text
 from tfgen.data.pipeline import resize
 from tfgen.models.diffusion import TextToImageDiffusion
 from tfgen.models.image_model import to_uint8
+from tfgen.models.student import STEPS, FewStepStudent
 from tfgen.models.vae import VAE
 
 
@@ -24,7 +25,8 @@ def export(model, folder):
     Signatures, inputs [B]:
         serving_default: `prompt` string and `seed` int64 (`seed` alone without text) to `image_bytes` string, PNG.
         images: the same inputs to `images` uint8 [B, H, W, C].
-        generate_STEPS, of a diffusion model: `prompt`, `negative_prompt`, `seed`, `guidance_scale` float32 to `image_bytes`.
+        generate_STEPS, of a diffusion model, and for each number of steps of a student: `prompt`, `negative_prompt`, `seed`,
+            `guidance_scale` float32 to `image_bytes`.
         encode, of a VAE: `image_bytes`, a PNG or JPEG of any size, to `latents` float32 [B, L].
         decode, of a VAE: `latents` to `image_bytes`. Both take `prompt` besides where there is text.
 
@@ -82,10 +84,14 @@ def _signatures(model):
         negative_prompt = tf.TensorSpec([None], tf.string, "negative_prompt")
         guidance_scale = tf.TensorSpec([None], tf.float32, "guidance_scale")
 
-        def generate(prompt, negative_prompt, seed, guidance_scale):
-            return _png(draw(seed, prompt, negative_prompt, guidance_scale=guidance_scale))
+        def in_steps(steps):
+            def generate(prompt, negative_prompt, seed, guidance_scale):
+                return _png(draw(seed, prompt, negative_prompt, guidance_scale=guidance_scale, steps=steps))
 
-        yield f"generate_{model.steps}", generate, [prompt, negative_prompt, seed, guidance_scale]
+            return generate
+
+        for steps in STEPS if isinstance(model, FewStepStudent) else (model.steps,):
+            yield f"generate_{steps}", in_steps(steps), [prompt, negative_prompt, seed, guidance_scale]
     if isinstance(model, VAE):
         with_text = [] if model.text_encoder is None else [prompt]
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import shutil
 import time
 import tomllib
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ import tfgen
 from tfgen import data, text
 from tfgen.callbacks import Checkpoint, SampleGrid
 from tfgen.data import captions
+from tfgen.distillation import Teaching, teach, with_noise
 from tfgen.files import remove_partial, save_whole, write_whole
 from tfgen.models.contrastive import CaptionMatcher
 from tfgen.models.dcgan import DCGAN
@@ -22,13 +24,14 @@ from tfgen.models.diffusion import TextToImageDiffusion
 from tfgen.models.image_model import MAX_PROMPT_CHARACTERS
 from tfgen.models.judge import build_judge, judge_batch, judge_losses
 from tfgen.models.optimizers import ConvolutionalMuon
-from tfgen.models.registry import find_preset, load_model
+from tfgen.models.registry import find_model, find_preset, load_model, shipped_models
+from tfgen.models.student import FewStepStudent
 from tfgen.models.vae import VAE
 
-FAMILIES = {"dcgan": DCGAN, "vae": VAE, "diffusion": TextToImageDiffusion}
-_LEARNING_RATES = {"dcgan": 2e-4, "vae": 1e-3, "diffusion": 4e-3, "judge": 2e-3}
+FAMILIES = {"dcgan": DCGAN, "vae": VAE, "diffusion": TextToImageDiffusion, "student": FewStepStudent}
+_LEARNING_RATES = {"dcgan": 2e-4, "vae": 1e-3, "diffusion": 4e-3, "student": 1e-3, "judge": 2e-3}
 _TEXT_ENCODERS = ("transformer", "word_vectors", "preset")
-_TEXT_LEARNING_RATE = 2e-4
+_TEXT_LEARNING_RATES = {"diffusion": 2e-4, "student": 5e-5}
 _MATCHING_BATCH, _MATCHING_STEPS, _MATCHING_PART = 128, 2500, 1 / 6
 _LEAST_STEPS_BETWEEN_SAMPLES = 500
 _DEFAULT_SIZES = {"mnist": 28, "fashion_mnist": 28, "shapes": 32}
@@ -39,7 +42,7 @@ class Settings:
     """What trains a model; `settings.toml` in a model's folder, in the same words.
 
     Attributes:
-        family: "dcgan", "vae", "diffusion" or "judge".
+        family: "dcgan", "vae", "diffusion", "student" or "judge".
         data, split, language, image_size: as in `tfgen.data.load`; image_size 0 is the source's usual one.
         options: further arguments of `tfgen.data.load`.
         augmentation: arguments of `tfgen.data.Augmentation`.
@@ -48,9 +51,10 @@ class Settings:
             sequence_length); "word_vectors", with those of `tfgen.text.build_word_vector_encoder`; "preset", with those of
             `tfgen.text.load_preset_encoder`.
         model: arguments of the family's class.
+        teacher: of a student, see `tfgen.distillation.Teaching`.
         batch_size, steps, steps_per_epoch: of training; steps is the sum over all epochs.
         learning_rate: falls to zero along a cosine; a DCGAN's is constant. 0 becomes the family's usual one.
-        text_learning_rate: of the text encoder of a diffusion model; 0 becomes the usual one.
+        text_learning_rate: of the text encoder of a diffusion model or a student; 0 becomes the usual one.
         seed: of weights and data order.
     """
 
@@ -63,6 +67,7 @@ class Settings:
     augmentation: dict = field(default_factory=dict)
     text: dict = field(default_factory=dict)
     model: dict = field(default_factory=dict)
+    teacher: dict = field(default_factory=dict)
     batch_size: int = 32
     steps: int = 0
     steps_per_epoch: int = 0
@@ -80,8 +85,7 @@ class Settings:
             if isinstance(value, int | float) and value < 0:
                 raise ValueError(f"{item.name} is {value!r}; give a number that is not negative")
         self.learning_rate = self.learning_rate or _LEARNING_RATES[self.family]
-        if self.family == "diffusion":
-            self.text_learning_rate = self.text_learning_rate or _TEXT_LEARNING_RATE
+        self.text_learning_rate = self.text_learning_rate or _TEXT_LEARNING_RATES.get(self.family, 0.0)
         if not self.batch_size:
             raise ValueError("batch_size is 0; give at least 1")
         changes = [item.name for item in dataclasses.fields(data.Augmentation)]
@@ -111,6 +115,23 @@ def read_settings(file):
     if "family" not in values:
         raise ValueError(f'{file}: no family; add a line such as family = "diffusion"')
     return Settings(**values)
+
+
+def settings_beside(name):
+    """`Settings` in the folder of a model, by name or path; None where there are none."""
+    path = find_model(name)
+    file = (path if path.is_dir() else path.parent) / "settings.toml"
+    return read_settings(file) if file.is_file() else None
+
+
+def settings_of_student(teacher):
+    """`Settings` of a student that learns from a teacher, a name or path, what captions it was trained with."""
+    known = settings_beside(teacher)
+    if known is None:
+        raise ValueError(f"{teacher} has no settings.toml beside it that names its data; give settings by --config")
+    shared = {name: getattr(known, name) for name in ("data", "split", "language", "image_size", "options")}
+    model = teacher if teacher in shipped_models() else os.path.abspath(teacher)
+    return Settings("student", teacher={"model": model}, **shared)
 
 
 def settings_of_run(folder):
@@ -156,6 +177,8 @@ def train(settings, folder, *, epochs=None, minutes=None, resume=False, verbose=
         source = data.load(settings.data, settings.split, settings.image_size, settings.language, **settings.options)
     except TypeError as error:
         raise ValueError(f"[options] settings make no {settings.data}: {error}") from None
+    if settings.family == "student":
+        source = source.repeat().take(_teaching(settings).num_pictures)
     settings = _with_steps(settings, source, epochs, minutes)
     keras.utils.set_random_seed(settings.seed)
     model = load_model(checkpoint) if resume and checkpoint.exists() else build(settings, source)
@@ -164,10 +187,14 @@ def train(settings, folder, *, epochs=None, minutes=None, resume=False, verbose=
         compile_for(model, settings)
         chosen = {name: value for name, value in dataclasses.asdict(settings).items() if value != {}}
         write_whole(folder / "settings.toml", tomli_w.dumps(chosen).encode())
-        if getattr(model, "text_encoder", None):
+        if settings.family != "student" and getattr(model, "text_encoder", None):
             start = time.perf_counter()
             match_captions(model, settings, source, verbose)
             progress.seconds += time.perf_counter() - start
+    if settings.family == "student":
+        start = time.perf_counter()
+        source = teach(_teaching(settings).load(), source, folder / "pairs", settings.seed, verbose)
+        progress.seconds += time.perf_counter() - start
     callbacks = [progress]
     if settings.family != "judge":
         prompts = None
@@ -187,6 +214,7 @@ def train(settings, folder, *, epochs=None, minutes=None, resume=False, verbose=
     )
     _write_model(model, settings, folder, progress.seconds, progress.metrics)
     progress.remove()
+    shutil.rmtree(folder / "pairs", ignore_errors=True)
     return model
 
 
@@ -199,9 +227,18 @@ def build(settings, source):
     if settings.family == "diffusion" or settings.text:
         arguments["text_encoder"] = _text_encoder(settings, source)
     try:
+        if settings.family == "student":
+            return FewStepStudent.of(_teaching(settings).load(), **settings.model)
         return FAMILIES[settings.family](**arguments)
     except TypeError as error:
         raise ValueError(f"[model] settings make no {settings.family}: {error}") from None
+
+
+def _teaching(settings):
+    try:
+        return Teaching(**settings.teacher)
+    except TypeError as error:
+        raise ValueError(f"[teacher] settings make no teacher: {error}") from None
 
 
 def _text_encoder(settings, source):
@@ -251,6 +288,8 @@ def _with_steps(settings, source, epochs, minutes):
     """Whole epochs, of the length asked for or a little off: as many as the settings' steps, `epochs` or `minutes` make."""
     one_pass = max(1, int(source.cardinality()) // settings.batch_size)
     steps, per_epoch = settings.steps, settings.steps_per_epoch or one_pass
+    if minutes and settings.family == "student":
+        raise ValueError("how long the teacher draws is not known before; leave out --minutes and give --epochs")
     if not steps and minutes:
         steps = max(20, int(_steps_in(60 * minutes, settings, source)))
         per_epoch = max(per_epoch, _LEAST_STEPS_BETWEEN_SAMPLES)  # a small set would else spend the minutes on samples
@@ -340,7 +379,8 @@ def batches_for(model, settings, source, start_step):
         augmentation=settings.augmentation and data.Augmentation(**settings.augmentation), seed=settings.seed,
         start_step=start_step, text_features=text_encoder and text_encoder.frozen_features,
     )  # fmt: skip
-    return batches.map(judge_batch) if settings.family == "judge" else batches
+    of_family = {"judge": judge_batch, "student": with_noise}
+    return batches.map(of_family[settings.family]) if settings.family in of_family else batches
 
 
 def _write_model(model, settings, folder, seconds, metrics):

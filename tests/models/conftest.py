@@ -1,11 +1,14 @@
 """Small real models of each family, and batches for them."""
 
 import keras
+import numpy as np
 import pytest
+import tensorflow as tf
 
 from tfgen import data, text
 from tfgen.data import captions
-from tfgen.models import DCGAN, VAE, TextToImageDiffusion
+from tfgen.distillation import with_noise
+from tfgen.models import DCGAN, VAE, FewStepStudent, TextToImageDiffusion
 from tfgen.models.optimizers import ConvolutionalMuon
 
 IMAGE_SIZE = 16
@@ -25,11 +28,12 @@ def make_model(tokenizer):
         if with_text and encoder is None:
             encoder = text.TransformerTextEncoder(tokenizer, width=16, depth=1, num_heads=2)
         shape = {"image_size": IMAGE_SIZE, "image_channels": 3}
-        if family == "diffusion":
-            model = TextToImageDiffusion(encoder, **shape, channels=(16, 16), num_heads=2, steps=4, **settings)
+        denoisers = {"diffusion": TextToImageDiffusion, "student": FewStepStudent}
+        if family in denoisers:
+            model = denoisers[family](encoder, **shape, channels=(16, 16), num_heads=2, steps=4, **settings)
         else:
             model = {"dcgan": DCGAN, "vae": VAE}[family](**shape, text_encoder=encoder, width=8, latent_size=6, **settings)
-        model.compile(ConvolutionalMuon(1e-3) if family == "diffusion" else "adam", jit_compile=jit_compile)
+        model.compile(ConvolutionalMuon(1e-3) if family in denoisers else "adam", jit_compile=jit_compile)
         return model
 
     return make
@@ -38,4 +42,8 @@ def make_model(tokenizer):
 @pytest.fixture(scope="session")
 def batches(tokenizer):
     source = data.load("shapes", "train", IMAGE_SIZE, num_scenes=64, num_objects=(1,))
-    return data.prepare(source, tokenizer, 8, training=True)
+    seeds = {"noise_seed": np.arange(64), "guidance_scale": np.linspace(1, 5, 64, dtype=np.float32)}
+    pairs = tf.data.Dataset.zip(source, tf.data.Dataset.from_tensor_slices(seeds)).map(
+        lambda example, more: {**example, **more}
+    )
+    return data.prepare(pairs, tokenizer, 8, training=True).map(with_noise)  # which only a student reads

@@ -11,7 +11,7 @@ import tensorflow as tf
 from tfgen.models.image_model import MAX_BATCH, PromptWarning
 from tfgen.models.layers import ConditionedBlock
 
-FAMILIES = ["dcgan", "vae", "diffusion"]
+FAMILIES = ["dcgan", "vae", "diffusion", "student"]
 PROMPTS = ["a large red circle", "一个大红圆", "", "a blue ring", "a star"]
 
 

@@ -4,6 +4,7 @@ from tfgen.models.dcgan import DCGAN
 from tfgen.models.diffusion import TextToImageDiffusion
 from tfgen.models.judge import build_judge
 from tfgen.models.registry import load_model
+from tfgen.models.student import FewStepStudent
 from tfgen.models.vae import VAE
 
-__all__ = ["DCGAN", "VAE", "TextToImageDiffusion", "build_judge", "load_model"]
+__all__ = ["DCGAN", "VAE", "FewStepStudent", "TextToImageDiffusion", "build_judge", "load_model"]

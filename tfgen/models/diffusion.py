@@ -68,6 +68,8 @@ class TextToImageDiffusion(ImageModel):
         "time_grid", "guidance_rescale", "guidance_interval",
     )  # fmt: skip
 
+    reads_guidance = False  # whether the guidance scale is an input of the U-Net
+
     def __init__(
         self, text_encoder, image_size=32, image_channels=3, *, patch_size=2, channels=(64, 128), num_blocks=1, num_heads=4,
         schedule="flow", parameterisation="x0", max_loss_weight=30.0, time_shift=1.0, caption_dropout=0.1, ema_half_life=10_000,
@@ -94,6 +96,7 @@ class TextToImageDiffusion(ImageModel):
         self.unet = unet(
             image_size, image_channels, text_encoder.tokenizer.caption_length, text_encoder.width,
             patch_size=patch_size, channels=self.channels, num_blocks=num_blocks, num_heads=num_heads,
+            reads_guidance=self.reads_guidance,
         )  # fmt: skip
         self.add_averages("text_encoder", "unet")
         self.built = True
@@ -116,7 +119,7 @@ class TextToImageDiffusion(ImageModel):
         steps = self.sampling_settings(steps, None, None, None)["steps"]
         token_ids = self.tokenize([prompt])
         words = self.text_encoder.tokenizer.words_of(token_ids[0].numpy())
-        features = self.averaged_text_encoder(token_ids, token_ids != 0)
+        features = self.steering(token_ids, self.guidance_scale)
         attention = [layer for layer in self.averaged_unet.layers if isinstance(layer, PixelTextAttention)]
         before = keras.Model(self.averaged_unet.input, [layer.input[0] for layer in attention])
         times, maps, images = [], [], []
@@ -155,14 +158,18 @@ class TextToImageDiffusion(ImageModel):
         """(weighted loss, mean squared error of x0), each the batch's mean."""
         t, eps, x0 = noise["time"], noise["eps"], batch["image"]
         alpha, sigma = (value[:, None, None, None] for value in schedules.get(self.schedule)(t))
-        x = alpha * x0 + sigma * eps
-        prediction = network({"x": x, "t": t, **text_encoder.encode(batch, noise["empty"])}, training=True)
-        x0_estimate = parameterisations.to_x0(self.parameterisation, prediction, x, alpha, sigma)
+        x0_estimate = self.estimate(alpha * x0 + sigma * eps, t, text_encoder.encode(batch, noise["empty"]), network)
         error = tf.reduce_mean((x0_estimate - x0) ** 2, axis=[1, 2, 3])
         # A prediction of eps says little of x0 where there is little signal: the loss on eps itself has the weight SNR.
         signal = alpha**2 if self.parameterisation == "eps" else 1.0
         weight = tf.minimum(tf.reshape(signal / tf.maximum(sigma**4, 1e-6), [-1]), self.max_loss_weight)
         return tf.reduce_mean(weight * error), tf.reduce_mean(error)
+
+    def estimate(self, x, t, features, network):
+        """What x [B, H, W, C] is taken for: x0, at one time for all or times [B], from what steers the network."""
+        t = tf.broadcast_to(t, tf.shape(x)[:1])
+        alpha, sigma = (value[:, None, None, None] for value in schedules.get(self.schedule)(t))
+        return parameterisations.to_x0(self.parameterisation, network({"x": x, "t": t, **features}), x, alpha, sigma)
 
     def train_step(self, batch):
         return self.track(batch, **self.update(batch, self.step_noise(batch)))
@@ -215,25 +222,35 @@ class TextToImageDiffusion(ImageModel):
         """Pictures float32 [B, H, W, C] from seeds int64 [B] and token ids [B, T]."""
         scale = tf.convert_to_tensor(guidance_scale, tf.float32)
         times = samplers.TIME_GRIDS[self.time_grid](steps, schedules.get(self.schedule))
-        return self._sample(seeds, token_ids, negative_token_ids, times, scale, sampler)
+        x = self._pure_noise(seeds)
+        # Noise is drawn outside XLA, where it would be other noise; and a model server refuses XLA.
+        by_xla = self.chosen_jit_compile is True and sampler != "ddpm" and not tf.inside_function()
+        return (self._from_noise_by_xla if by_xla else self._from_noise)(
+            x, seeds, token_ids, negative_token_ids, times, scale, sampler
+        )
 
     @tf.function
-    def _sample(self, seeds, token_ids, negative_token_ids, times, guidance_scale, sampler):
+    def _pure_noise(self, seeds):
+        return gaussian(seeds, self.image_shape)
+
+    def _path(self, x, seeds, token_ids, negative_token_ids, times, guidance_scale, sampler):
         denoise = self.denoiser(token_ids, negative_token_ids, guidance_scale)
         noise = functools.partial(_step_noise, seeds, self.image_shape)
-        x = gaussian(seeds, self.image_shape)
         return samplers.SAMPLERS[sampler](denoise, x, times, schedules.get(self.schedule), noise)
+
+    _from_noise, _from_noise_by_xla = tf.function(_path), tf.function(_path, jit_compile=True)
+
+    def steering(self, token_ids, guidance_scale):
+        """What steers the averaged U-Net, for prompts [B, T]: features of the text, and the scale if it reads that."""
+        return self.averaged_text_encoder(token_ids, token_ids != 0)
 
     def denoiser(self, token_ids, negative_token_ids, guidance_scale):
         """A function (x, t) -> guided estimate of x0, for prompts [B, T] and what they should not show [B, T]."""
 
         def denoise(x, t, features):
-            alpha, sigma = schedules.get(self.schedule)(t)
-            prediction = self.averaged_unet({"x": x, "t": tf.fill([tf.shape(x)[0]], t), **features})
-            return parameterisations.to_x0(self.parameterisation, prediction, x, alpha, sigma)
+            return self.estimate(x, t, features, self.averaged_unet)
 
-        positive = self.averaged_text_encoder(token_ids, token_ids != 0)
-        negative = self.averaged_text_encoder(negative_token_ids, negative_token_ids != 0)
+        positive, negative = self.steering(token_ids, guidance_scale), self.steering(negative_token_ids, guidance_scale)
         return classifier_free(denoise, positive, negative, guidance_scale, self.guidance_rescale, self.guidance_interval)
 
 

@@ -45,6 +45,7 @@ class ImageModel(keras.Model):
         self.text_encoder = text_encoder
         self.caption_dropout = caption_dropout
         self.ema_half_life = ema_half_life
+        self.chosen_jit_compile = "auto"
         self.trackers = [keras.metrics.Mean(name) for name in metric_names]
 
     @property

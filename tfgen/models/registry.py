@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 
 from tfgen import text  # noqa: F401  registers what a saved model may hold
-from tfgen.models import dcgan, diffusion, optimizers, vae  # noqa: F401
+from tfgen.models import dcgan, diffusion, optimizers, student, vae  # noqa: F401
 
 DEFAULT_MODEL = "shapes-diffusion"
 

@@ -11,7 +11,9 @@ from keras import layers
 from tfgen.models.layers import ConditionedBlock, PixelTextAttention, PositionEmbedding, SinusoidalEmbedding
 
 
-def unet(image_size, image_channels, text_length, text_width, *, patch_size, channels, num_blocks, num_heads):
+def unet(
+    image_size, image_channels, text_length, text_width, *, patch_size, channels, num_blocks, num_heads, reads_guidance=False
+):  # fmt: skip
     """Build the network.
 
     Args:
@@ -22,6 +24,8 @@ def unet(image_size, image_channels, text_length, text_width, *, patch_size, cha
         channels: width of each level, from the finest grid to the coarsest, each half the size of the one before.
         num_blocks: residual blocks of a level, on the way down and on the way up.
         num_heads: attention heads.
+        reads_guidance: whether how closely to follow the prompt is an input, `guidance_scale` [B] (Meng et al., 2023,
+            arXiv:2210.03142, section 3.1).
 
     Returns:
         A `keras.Model` from a dict of `x` [B, H, W, C], `t` [B], `tokens` [B, T, D], `mask` bool [B, T] and `pooled`
@@ -39,7 +43,13 @@ def unet(image_size, image_channels, text_length, text_width, *, patch_size, cha
     width = 2 * channels[-1]
     time = layers.Dense(width, activation="silu", name="time")(SinusoidalEmbedding(128, name="time_sinusoids")(t))
     text = layers.Dense(width, name="text")(pooled)
-    condition = layers.Activation("silu", name="condition")(layers.Dense(width, name="time_output")(time) + text)
+    steering, inputs = layers.Dense(width, name="time_output")(time) + text, {}
+    if reads_guidance:
+        scale = inputs["guidance_scale"] = keras.Input((), name="guidance_scale")
+        sinusoids = SinusoidalEmbedding(128, name="guidance_sinusoids")(scale / 10)
+        # Zero at first: a network without guidance, whose weights it may begin with.
+        steering = steering + layers.Dense(width, kernel_initializer="zeros", name="guidance")(sinusoids)
+    condition = layers.Activation("silu", name="condition")(steering)
 
     def block(x, level, name):
         x = ConditionedBlock(channels[level], name=f"{name}_block")(x, condition)
@@ -69,4 +79,5 @@ def unet(image_size, image_channels, text_length, text_width, *, patch_size, cha
             x = block(x, level, f"up_{level}_{i}")
     x = layers.Activation("silu")(layers.GroupNormalization(8, name="output_normalization")(x))
     x = layers.Conv2DTranspose(image_channels, patch_size, patch_size, name="output")(x)
-    return keras.Model({"x": x_in, "t": t, "tokens": tokens, "mask": mask, "pooled": pooled}, x, name="unet")
+    inputs |= {"x": x_in, "t": t, "tokens": tokens, "mask": mask, "pooled": pooled}
+    return keras.Model(inputs, x, name="unet")

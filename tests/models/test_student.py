@@ -1,0 +1,63 @@
+"""What a few-step student promises beyond the other families."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfgen.models import FewStepStudent
+
+PROMPTS = ["a large red circle", "一个蓝色的环", ""]
+
+
+def test_a_student_begins_as_its_teacher_without_guidance(make_model, batches):
+    teacher = make_model("diffusion", guidance_scale=1.0)
+    teacher.fit(batches, steps_per_epoch=3, shuffle=False, verbose=0)
+    student = FewStepStudent.of(teacher, ema_half_life=0)
+    for steps in (1, 2, 4):
+        expected = teacher.generate(PROMPTS, seed=3, steps=steps)
+        assert np.abs(student.generate(PROMPTS, seed=3, steps=steps).astype(int) - expected).max() <= 1
+
+
+def test_it_learns_which_picture_a_noise_is(make_model, batches):
+    """Of a few pairs it learns by heart what comes of them, by one step and by four."""
+    batch = next(iter(batches))
+    pairs = tf.data.Dataset.from_tensors(batch)
+    student = make_model("student", ema_half_life=100)
+    student.compile(keras.optimizers.Adam(3e-3), text_optimizer=keras.optimizers.Adam(3e-3))
+    student.fit(pairs.repeat(), steps_per_epoch=300, shuffle=False, verbose=0)
+    other = {**batch, "noise": tf.reverse(batch["noise"], [0])}  # the same captions, of other noise
+    for steps in (1, 4):
+        student.steps = steps
+        learned = student.evaluate(pairs, verbose=0, return_dict=True)["x0_error"]
+        assert learned < 0.5 * student.evaluate(tf.data.Dataset.from_tensors(other), verbose=0, return_dict=True)["x0_error"]
+        assert learned < 0.05
+
+
+def test_guidance_is_an_input_and_a_negative_prompt_turns_the_picture(make_model, batches):
+    student = make_model("student", ema_half_life=0)
+    student.compile(keras.optimizers.Adam(1e-2), text_optimizer="adam")
+    student.fit(batches, steps_per_epoch=10, shuffle=False, verbose=0)
+    usual = student.generate(PROMPTS, seed=1, guidance_scale=3.0)
+    assert (usual != student.generate(PROMPTS, seed=1, guidance_scale=6.0)).any()
+    turned = student.generate(PROMPTS, seed=1, guidance_scale=3.0, negative_prompts=["yellow", "", ""])
+    assert (usual[0] != turned[0]).any()
+    assert np.array_equal(usual[1:], turned[1:])
+    assert np.array_equal(
+        student.generate(PROMPTS, seed=1, guidance_scale=1.0),
+        student.generate(PROMPTS, seed=1, guidance_scale=1.0, negative_prompts="yellow"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [({"steps": 3}, "in 1, 2 or 4"), ({"steps": 50}, "in 1, 2 or 4"), ({"sampler": "heun"}, "leave it out")],
+)
+def test_it_draws_as_it_has_learned_and_no_other_way(settings, message, make_model):
+    with pytest.raises(ValueError, match=message):
+        make_model("student").generate("a star", **settings)
+
+
+def test_its_words_look_somewhere(make_model):
+    found = make_model("student").attention_maps("a red star")
+    assert found.maps.shape[:2] == (4, len(found.words))
