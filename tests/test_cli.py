@@ -126,6 +126,10 @@ def test_odd_prompts_still_give_a_picture(prompt, models, tmp_path, call):
         (["train", "vae", "--resume", "--out", "run"], "no run in run"),
         (["train", "painter", "--out", "run"], "painter"),
         (["train", "vae", "--config", "missing.toml", "--out", "run"], "missing.toml"),
+        (["train", "vae", "--teacher", "tiny", "--out", "run"], "--teacher is for a student"),
+        (["train", "student", "--teacher", "fashion-vae", "--out", "run"], "cannot teach"),
+        (["train", "student", "--teacher", "tiny", "--out", "run"], "no settings.toml beside it"),
+        (["train", "student", "--minutes", "1", "--out", "run"], "give --epochs"),
         (["evaluate", "blind"], "no settings.toml beside it"),
         (["evaluate", "judge"], "makes no pictures"),
         (["evaluate", "tiny", "--data", "cifar10"], "no extractor ships for cifar10"),
@@ -258,7 +262,8 @@ def test_help_is_complete_and_does_not_wait_for_tensorflow():
         assert command in result.stdout
     options = {
         "generate": "--model --seed --steps --guidance --negative -n -o",
-        "train": "--data --out --config --epochs --minutes --text --language --image-size --batch-size --seed --resume",
+        "train": "--data --out --config --teacher --epochs --minutes --text --language --image-size --batch-size --seed "
+        "--resume",
         "evaluate": "--data --num-images --seeds --json",
         "export": "DIR",
         "info": "model",

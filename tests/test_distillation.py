@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 import tfgen
 from tfgen import data, text, training
@@ -99,11 +98,11 @@ def test_a_run_that_ended_while_the_teacher_drew_goes_on(teacher_folder, tmp_pat
         ({"model": "fashion-vae"}, "cannot teach"),
         ({"model": "no-such-model"}, "no model"),
         ({"pictures": 3}, "make no teacher"),
-        ({}, "set image_size to its own"),  # that which ships draws 32x32
+        ({}, "set image_size to 32"),  # that which ships draws 32x32
     ],
 )
 def test_unusable_teachers_are_refused(teacher, message, tmp_path):
     chosen = training.Settings("student", image_size=16, options={"num_scenes": 8}, teacher=teacher)
     with pytest.raises(ValueError, match=message):
         training.train(chosen, tmp_path / "run", epochs=1, verbose=0)
-    assert tf.io.gfile.glob(str(tmp_path / "run" / "*")) in ([], [str(tmp_path / "run" / "settings.toml")])
+    assert not (tmp_path / "run").exists()

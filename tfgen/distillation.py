@@ -69,13 +69,7 @@ def teach(teacher, source, folder, seed=0, verbose="auto"):
     Returns:
         A `tf.data.Dataset` of examples like the source's: `image` is the teacher's, `noise_seed` int64 that of the noise it
         came from, `guidance_scale` float32.
-
-    Raises:
-        ValueError: the source's pictures have another size.
     """
-    shape = tuple(source.element_spec["image"].shape)
-    if shape != teacher.image_shape:
-        raise ValueError(f"the source has pictures {shape}, the teacher draws {teacher.image_shape}; set image_size to its own")
     captions = list(source.map(lambda example: example["caption"]).as_numpy_iterator())
     rng, num_pictures = np.random.default_rng(seed), len(captions)
     examples = {

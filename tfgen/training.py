@@ -228,7 +228,10 @@ def build(settings, source):
         arguments["text_encoder"] = _text_encoder(settings, source)
     try:
         if settings.family == "student":
-            return FewStepStudent.of(_teaching(settings).load(), **settings.model)
+            teacher = _teaching(settings).load()
+            if teacher.image_shape != shape:
+                raise ValueError(f"the teacher draws pictures {teacher.image_shape}; set image_size to {teacher.image_size}")
+            return FewStepStudent.of(teacher, **settings.model)
         return FAMILIES[settings.family](**arguments)
     except TypeError as error:
         raise ValueError(f"[model] settings make no {settings.family}: {error}") from None
