@@ -3,8 +3,8 @@
     python benchmarks/student.py       # writes results/student.json and docs/pictures/student.png
 
 shapes-diffusion in 50 steps and shapes-student in 4, 2 and 1 draw the same 10,000 scenes of "test", half of them of one object
-and half of two, asked for in English or Chinese, with the same seeds. shapes-judge says of the first 4,096 how many show all that
-their prompts state; the Fréchet distance of its features is that of all to 10,000 other scenes, and the floor that of the
+and half of two, asked for in English or Chinese, with the same seeds. shapes-judge says of the first 4,096 how many show all
+that their prompts state; the Fréchet distance of its features is that of all to 10,000 other scenes, and the floor that of the
 scenes asked for, as they are drawn by rule. An interrupted benchmark goes on after its last complete run; delete its results
 to begin anew. Aims: in 4 steps within 1 point of the teacher and within 10 % of its distance, in 1 step within 5 points.
 """
