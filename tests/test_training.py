@@ -1,9 +1,11 @@
 """From a source and settings to a model's folder."""
 
 import dataclasses
+import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -99,6 +101,41 @@ def test_a_run_killed_three_times_ends_as_if_it_had_not_been(family, tmp_path):
     whole, killed = (keras.saving.load_model(tmp_path / folder / "model.keras") for folder in ("whole", "killed"))
     for left, right in zip(whole.get_weights(), killed.get_weights(), strict=True):
         assert np.array_equal(left, right)
+
+
+WORKER = """
+import sys
+from tfgen import training
+training.train(training.read_settings(sys.argv[1]), sys.argv[2], verbose=0)
+"""
+
+
+def test_two_workers_train_as_one(tmp_path):
+    """The same losses of the same batches, and one folder, written by the first."""
+    import tomli_w
+
+    chosen = dataclasses.asdict(settings("vae"))
+    (tmp_path / "settings.toml").write_text(tomli_w.dumps(chosen))
+    with socket.socket() as first, socket.socket() as second:  # ports that are free
+        for one in (first, second):
+            one.bind(("127.0.0.1", 0))
+        workers = [f"127.0.0.1:{one.getsockname()[1]}" for one in (first, second)]
+
+    def start(folder, **environment):
+        command = [sys.executable, "-c", WORKER, tmp_path / "settings.toml", tmp_path / folder]
+        return subprocess.Popen(command, env={**os.environ, **environment})
+
+    def place(index):
+        return json.dumps({"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}})
+
+    processes = [start("alone"), *(start("together", TF_CONFIG=place(index)) for index in (0, 1))]
+    assert [process.wait() for process in processes] == [0, 0, 0]
+    alone, together = (tfgen.load_model(tmp_path / folder) for folder in ("alone", "together"))
+    for left, right in zip(alone.get_weights(), together.get_weights(), strict=True):
+        np.testing.assert_allclose(left, right, atol=1e-3)
+    cards = [(tmp_path / folder / "README.md").read_text().splitlines() for folder in ("alone", "together")]
+    losses = [float(line.split("|")[2]) for card in cards for line in card if line.startswith("| loss |")]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
 
 
 def test_captions_are_matched_with_pictures_first():

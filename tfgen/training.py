@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import shutil
+import tempfile
 import time
 import tomllib
 from dataclasses import dataclass, field
@@ -149,6 +150,9 @@ def train(settings, folder, *, epochs=None, minutes=None, resume=False, verbose=
     also `checkpoint.keras`, rewritten after every epoch, from which `resume` goes on: at the end the weights are those of
     an uninterrupted run (under `tf.config.experimental.enable_op_determinism`, to the bit; a judge draws other noise).
 
+    Several GPUs share each batch; so do several machines, or processes, that $TF_CONFIG names to each other
+    (`tf.distribute.MultiWorkerMirroredStrategy`): start the same command on each, with the same folder, which the first writes.
+
     Args:
         settings: `Settings`. Without `steps` there, `epochs` or `minutes` say how long.
         folder: where to write; must be new or empty, unless `resume`.
@@ -163,15 +167,20 @@ def train(settings, folder, *, epochs=None, minutes=None, resume=False, verbose=
     Raises:
         ValueError: unusable settings, source or folder.
     """
+    strategy = _strategy()  # before TensorFlow computes anything
+    is_first = strategy.cluster_resolver is None or strategy.cluster_resolver.task_id == 0
+    if not is_first and minutes:
+        raise ValueError("several workers would each find another pace; leave out --minutes and give --epochs")
     folder = Path(folder)
     checkpoint = folder / "checkpoint.keras"
     if resume:
         settings = settings_of_run(folder)
         if not checkpoint.exists() and (folder / "model.keras").exists():
             raise ValueError(f"the run in {folder} is complete; nothing is left to resume")
-    elif folder.exists() and any(".partial." not in file.name for file in folder.iterdir()):
+    elif is_first and folder.exists() and any(".partial." not in file.name for file in folder.iterdir()):
         raise ValueError(f"{folder} is not empty; give another folder, or add --resume to go on with the run in it")
-    remove_partial(folder)
+    if is_first:
+        remove_partial(folder)
     settings = _with_image_size(settings)
     try:
         source = data.load(settings.data, settings.split, settings.image_size, settings.language, **settings.options)
@@ -181,10 +190,15 @@ def train(settings, folder, *, epochs=None, minutes=None, resume=False, verbose=
         source = source.repeat().take(_teaching(settings).num_pictures)
     settings = _with_steps(settings, source, epochs, minutes)
     keras.utils.set_random_seed(settings.seed)
-    model = load_model(checkpoint) if resume and checkpoint.exists() else build(settings, source)
-    progress = Checkpoint(checkpoint)
-    if not model.compiled:
-        compile_for(model, settings)
+    with strategy.scope():
+        model = load_model(checkpoint) if resume and checkpoint.exists() else build(settings, source)
+        is_new = not model.compiled
+        if is_new:
+            compile_for(model, settings)
+    if not is_first:  # reading weights may take all workers: the others write too, where nobody looks
+        folder = Path(tempfile.mkdtemp())
+    progress = Checkpoint(folder / checkpoint.name)
+    if is_new:
         chosen = {name: value for name, value in dataclasses.asdict(settings).items() if value != {}}
         write_whole(folder / "settings.toml", tomli_w.dumps(chosen).encode())
         if settings.family != "student" and getattr(model, "text_encoder", None):
@@ -202,7 +216,7 @@ def train(settings, folder, *, epochs=None, minutes=None, resume=False, verbose=
             texts = [example["caption"].numpy().decode() for example in source.take(8)]
             prompts = [caption[:MAX_PROMPT_CHARACTERS] for caption in texts]
         callbacks.append(SampleGrid(folder / "samples", prompts))
-    done = int(model.optimizer.iterations)
+    done = int(model.optimizer.iterations.numpy())
     model.fit(
         batches_for(model, settings, source, done),
         steps_per_epoch=settings.steps_per_epoch,
@@ -215,7 +229,18 @@ def train(settings, folder, *, epochs=None, minutes=None, resume=False, verbose=
     _write_model(model, settings, folder, progress.seconds, progress.metrics)
     progress.remove()
     shutil.rmtree(folder / "pairs", ignore_errors=True)
+    if not is_first:
+        shutil.rmtree(folder)
     return model
+
+
+def _strategy():
+    """How the training is spread over devices."""
+    if "TF_CONFIG" in os.environ:
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    if len(tf.config.list_physical_devices("GPU")) > 1:
+        return tf.distribute.MirroredStrategy()
+    return tf.distribute.get_strategy()
 
 
 def build(settings, source):
@@ -331,8 +356,12 @@ def match_captions(model, settings, source, verbose):
 
 def _caption_matching(model, settings, source, steps):
     """A compiled `CaptionMatcher` of a model's text encoder, and its batches."""
-    matcher = CaptionMatcher(model.text_encoder, model.image_size, model.image_channels, "attributes" in source.element_spec)
-    matcher.compile(_muon(2e-3, steps), jit_compile=model.jit_compile)
+    with model.distribute_strategy.scope():
+        matcher = CaptionMatcher(
+            model.text_encoder, model.image_size, model.image_channels, "attributes" in source.element_spec
+        )
+        matcher.compile(_muon(2e-3, steps), jit_compile=model.jit_compile)
+        matcher.optimizer.build(matcher.trainable_variables)
     return matcher, batches_for(model, dataclasses.replace(settings, batch_size=_MATCHING_BATCH), source, 0)
 
 

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfgen.models.image_model import num_replicas
+from tfgen.models.image_model import num_replicas, results_of
 from tfgen.models.judge import NUM_CLASSES, judge_batch, judge_losses
 from tfgen.models.layers import picture_to_features
 
@@ -110,12 +110,16 @@ class CaptionMatcher(keras.Model):
         values = [losses[0], tf.cast(found, tf.float32), *losses[1:]]
         for tracker, value in zip(self.trackers, values, strict=True):
             tracker.update_state(value)
-        return {tracker.name: tracker.result() for tracker in self.trackers}
+        return results_of(self.trackers)
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        pass  # as of `ImageModel`
 
     def _attribute_loss(self, batch, pooled):
         """Mean cross-entropy over the attributes, of the scenes to which each applies."""
         _, labels = judge_batch(batch)
         logits = tf.split(self.attribute_head(pooled), list(NUM_CLASSES.values()), axis=-1)
-        return tf.reduce_mean(
+        # Keras's losses are a device's share already.
+        return num_replicas() * tf.reduce_mean(
             [loss(labels[name], part) for (name, loss), part in zip(judge_losses().items(), logits, strict=True)]
         )

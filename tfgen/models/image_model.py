@@ -145,13 +145,15 @@ class ImageModel(keras.Model):
         """Update the running mean over pictures of each named value, a batch's mean; returns all means."""
         for tracker in self.trackers:
             tracker.update_state(values[tracker.name], sample_weight=tf.shape(batch["image"])[0])
-        return {tracker.name: tracker.result() for tracker in self.trackers}
+        return results_of(self.trackers)
 
     def step_noise(self, batch):
-        """The random numbers of this training step and device; an interrupted run goes on with those it would have drawn."""
-        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-        seed = tf.stack([tf.cast(self.optimizer.iterations, tf.int32), tf.cast(replica, tf.int32)])
-        return self.draw_noise(tf.shape(batch["image"])[0], seed)
+        """This device's part of the random numbers of a training step, which are those of one device for the whole batch; an
+        interrupted run goes on with those it would have drawn."""
+        replica, num_images = tf.distribute.get_replica_context().replica_id_in_sync_group, tf.shape(batch["image"])[0]
+        noise = self.draw_noise(num_replicas() * num_images, tf.stack([tf.cast(self.optimizer.iterations, tf.int32), 0]))
+        part = slice(replica * num_images, (replica + 1) * num_images)
+        return {name: value[part] if value.shape.rank else value for name, value in noise.items()}
 
     def drop_captions(self, num_images, seed):
         """Which of the captions of a training step to empty, bool [B]."""
@@ -274,6 +276,15 @@ def check_at_least(least, **settings):
     for name, value in settings.items():
         if not value >= least:
             raise ValueError(f"{name} is {value!r}; give a number of at least {least:g}")
+
+
+def results_of(trackers):
+    """The results of metrics by their names, as `train_step` returns them."""
+    results = {tracker.name: tracker.result() for tracker in trackers}
+    if isinstance(tf.distribute.get_strategy(), tf.distribute.MultiWorkerMirroredStrategy):
+        # Keras 3.15 takes the mean over the workers along the first dimension, which a number does not have.
+        return {name: result[None] for name, result in results.items()}
+    return results
 
 
 def num_replicas():
