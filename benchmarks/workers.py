@@ -1,0 +1,90 @@
+"""Two workers on one machine against one: the same losses of the same batches, and how long they take.
+
+    python benchmarks/workers.py       # writes results/workers.json
+
+Each worker is a process on a core of its own; two find each other over loopback and share each batch of 64 scenes
+(`tf.distribute.MultiWorkerMirroredStrategy`). One process with both cores, and one on a single core, take as many steps of the
+same batches. All train the U-Net and the text encoder of shapes-diffusion from random weights; the first steps, which trace, are
+not timed. By turns, five rounds.
+"""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+
+import report
+
+ROUNDS, STEPS, BATCH_SIZE = 5, 30, 64
+WORKER = """
+import json, os, sys, time
+os.sched_setaffinity(0, json.loads(sys.argv[1]))
+import tfgen
+import tensorflow as tf
+strategy = tf.distribute.MultiWorkerMirroredStrategy() if "TF_CONFIG" in os.environ else tf.distribute.get_strategy()
+import keras
+from tfgen import data, training
+
+settings = training.Settings("diffusion", steps=1000, batch_size=int(sys.argv[3]), text={"sequence_length": 36})
+source = data.load("shapes", num_scenes=2000)
+with strategy.scope():
+    keras.utils.set_random_seed(0)
+    model = training.build(settings, source)
+    training.compile_for(model, settings)
+batches, losses = training.batches_for(model, settings, source, 0), []
+
+
+class Losses(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        losses.append(logs["loss"])  # the mean of the epoch so far
+
+
+steps = int(sys.argv[2])
+model.fit(batches, steps_per_epoch=steps, shuffle=False, verbose=0, callbacks=[Losses()])
+start = time.perf_counter()
+model.fit(batches, steps_per_epoch=steps, shuffle=False, verbose=0)
+print(json.dumps({"losses": losses, "seconds": (time.perf_counter() - start) / steps}))
+"""
+
+
+def begin(cores, **environment):
+    command = [sys.executable, "-c", WORKER, json.dumps(cores), str(STEPS), str(BATCH_SIZE)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, **environment})
+
+
+def result(process):
+    output, _ = process.communicate()
+    assert process.returncode == 0
+    return json.loads(output.splitlines()[-1])
+
+
+def two_workers():
+    with socket.socket() as first, socket.socket() as second:  # ports that are free
+        for one in (first, second):
+            one.bind(("127.0.0.1", 0))
+        workers = [f"127.0.0.1:{one.getsockname()[1]}" for one in (first, second)]
+    places = [{"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}} for index in (0, 1)]
+    processes = [begin([index], TF_CONFIG=json.dumps(place)) for index, place in enumerate(places)]
+    return [result(process) for process in processes][0]
+
+
+kinds = {
+    "one worker, one core": lambda: result(begin([0])),
+    "one worker, two cores": lambda: result(begin([0, 1])),
+    "two workers, one core each": two_workers,
+}
+rounds = [{name: run() for name, run in kinds.items()} for _ in range(ROUNDS)]
+first, *_, second = (rounds[0][name]["losses"] for name in kinds)
+figures = {
+    "seconds_per_step": {name: report.summary([one[name]["seconds"] for one in rounds]) for name in kinds},
+    "times_as_fast": {
+        f"two workers, one core each, against {name}": report.summary(
+            [one[name]["seconds"] / one["two workers, one core each"]["seconds"] for one in rounds]
+        )
+        for name in list(kinds)[:2]
+    },
+    "losses": {name: rounds[0][name]["losses"] for name in kinds},
+    "greatest_relative_difference_of_losses": max(abs(b / a - 1) for a, b in zip(first, second, strict=True)),
+}
+report.write("workers", figures)
