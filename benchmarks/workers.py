@@ -4,8 +4,8 @@
 
 Each worker is a process on a core of its own; two find each other over loopback and share each batch of 64 scenes
 (`tf.distribute.MultiWorkerMirroredStrategy`). One process with both cores, and one on a single core, take as many steps of the
-same batches. All train the U-Net and the text encoder of shapes-diffusion from random weights; the first steps, which trace, are
-not timed. By turns, five rounds.
+same batches. All train the U-Net and the text encoder of shapes-diffusion from random weights; the first steps, which trace,
+are not timed. By turns, five rounds.
 """
 
 import json
@@ -66,7 +66,8 @@ def two_workers():
         workers = [f"127.0.0.1:{one.getsockname()[1]}" for one in (first, second)]
     places = [{"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}} for index in (0, 1)]
     processes = [begin([index], TF_CONFIG=json.dumps(place)) for index, place in enumerate(places)]
-    return [result(process) for process in processes][0]
+    first, _ = [result(process) for process in processes]
+    return first
 
 
 kinds = {
