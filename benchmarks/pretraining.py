@@ -170,7 +170,7 @@ for index, name in enumerate(PROBED_ENCODERS):
 learning.axhline(AIMS[-1], color="grey", linewidth=0.8, linestyle=":")
 learning.set(xlabel="training steps", xlim=(0, MATCHING_STEPS + STEPS), ylim=(0, 1), ylabel="prompt accuracy, one object")
 reading.set(ylabel="read from a caption before training", xticks=range(len(PROBED)))
-reading.set_xticklabels([name.removesuffix("_1") for name in PROBED])
+reading.set_xticklabels([name.removesuffix("_1") for name in PROBED], fontsize="small")
 figure.legend(*learning.get_legend_handles_labels(), loc="outside lower center", ncols=2)
 report.write("pretraining", {"runs": runs, "arms": arms, "attributes_read_before_training": read})
 report.draw("pretraining", figure)
