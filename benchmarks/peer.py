@@ -81,7 +81,7 @@ def diffusers(memory_format):
 def ours(jit_compile):
     """Seconds of tfgen, by what it did, and its arithmetic."""
     import keras
-    import tensorflow as tf
+    import report
 
     import tfgen
     from tfgen import data
@@ -106,18 +106,7 @@ def ours(jit_compile):
             model.compile(keras.optimizers.AdamW(1e-4), text_optimizer=keras.optimizers.AdamW(1e-4))
         fit = timed(lambda: model.fit(batches, steps_per_epoch=TRAINING_STEPS, shuffle=False, verbose=0), 1)
         found[f"training, {name}"] = fit / TRAINING_STEPS
-    inputs = {name: tf.TensorSpec((1, *one.shape[1:]), one.dtype) for name, one in model.unet.input.items()}
-    graph = tf.function(lambda **inputs: model.unet(inputs)).get_concrete_function(**inputs).graph
-    options = {**tf.compat.v1.profiler.ProfileOptionBuilder.float_operation(), "output": "none"}
-    return {"seconds": found, "arithmetic": tf.compat.v1.profiler.profile(graph, options=options).total_float_ops}
-
-
-def matrix_rate():
-    """Multiplications and additions a second of a product of two large matrices."""
-    import numpy as np
-
-    left, right = np.ones((2, 2048, 2048), np.float32)
-    return 2 * 2048**3 / timed(lambda: left @ right, 10)
+    return {"seconds": found, "arithmetic": report.arithmetic(model.unet)}
 
 
 def measured(python, *arguments):
@@ -139,7 +128,7 @@ def main():
         "diffusers, channels last": (PEER, "diffusers", "channels_last"),
     }
     rounds = [{kind: measured(*command) for kind, command in kinds.items()} for _ in range(ROUNDS)]
-    rate = matrix_rate()
+    rate = report.matrix_rate()
     figures = {"matrix_product_gflops": rate / 1e9, "packages": PACKAGES}
     for kind in kinds:
         arithmetic = rounds[0][kind]["arithmetic"]

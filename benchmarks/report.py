@@ -7,8 +7,11 @@ import platform
 import re
 import statistics
 import sys
+import time
 from importlib.metadata import version
 from pathlib import Path
+
+import numpy as np
 
 from tfgen.files import write_whole
 
@@ -24,6 +27,28 @@ def summary(measurements):
         "max": max(measurements),
         "runs": len(measurements),
     }
+
+
+def arithmetic(network):
+    """Multiplications and additions of one call of a Keras model with dict inputs, for one picture."""
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    inputs = {name: tf.TensorSpec((1, *one.shape[1:]), one.dtype) for name, one in network.input.items()}
+    called = tf.function(lambda **inputs: network(inputs)).get_concrete_function(**inputs)
+    graph = convert_variables_to_constants_v2(called).graph  # where the shapes of weights are known
+    options = {**tf.compat.v1.profiler.ProfileOptionBuilder.float_operation(), "output": "none"}
+    return tf.compat.v1.profiler.profile(graph, options=options).total_float_ops
+
+
+def matrix_rate(size=2048, repeats=10):
+    """Multiplications and additions a second of a product of two large matrices, by NumPy."""
+    left, right = np.ones((2, size, size), np.float32)
+    left @ right
+    start = time.perf_counter()
+    for _ in range(repeats):
+        left @ right
+    return 2 * size**3 * repeats / (time.perf_counter() - start)
 
 
 def write(name, figures):
