@@ -262,8 +262,8 @@ def test_help_is_complete_and_does_not_wait_for_tensorflow():
         assert command in result.stdout
     options = {
         "generate": "--model --seed --steps --guidance --negative -n -o",
-        "train": "--data --out --config --teacher --epochs --minutes --text --language --image-size --batch-size --seed "
-        "--resume",
+        "train": "--data --out --config --teacher --begin-with --epochs --minutes --text --language --image-size "
+        "--batch-size --seed --resume",
         "evaluate": "--data --num-images --seeds --json",
         "export": "DIR",
         "info": "model",

@@ -191,6 +191,33 @@ def test_scenes_of_three_textured_objects_train(tmp_path):
     assert model.generate("a red star").shape == (1, 16, 16, 3)
 
 
+@pytest.mark.parametrize("family", ["dcgan", "vae", "diffusion"])
+def test_a_run_may_begin_with_a_model(family, tmp_path):
+    """Where it begins, it draws as that does; the averaged weights of a rate of nearly nothing stay there."""
+    begun = training.train(settings(family), tmp_path / "first", verbose=0)
+    further = settings(family, begin_with=str(tmp_path / "first"), learning_rate=1e-12, text_learning_rate=1e-12)
+    further = dataclasses.replace(further, model={}, text={})
+    model = training.train(further, tmp_path / "second", verbose=0)
+    off = np.abs(model.generate(num_images=4).astype(int) - begun.generate(num_images=4))
+    assert off.mean() < 1
+    assert training.read_settings(tmp_path / "second" / "settings.toml").begin_with == str(tmp_path / "first")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"family": "vae", "begin_with": "fashion-dcgan"}, "a model of the same family"),
+        ({"family": "vae", "begin_with": "mnist-vae"}, "set image_size to 28"),
+        ({"family": "vae", "begin_with": "mnist-vae", "text": TEXT}, "keeps its text encoder"),
+        ({"family": "judge", "begin_with": "shapes-judge"}, "for a dcgan, vae or diffusion"),
+    ],
+)
+def test_what_a_run_cannot_begin_with_is_refused(changes, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        training.train(training.Settings(**{"image_size": 16, "options": {"num_scenes": 8}, **changes}), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_minutes_set_the_number_of_steps(tmp_path):
     training.train(settings("vae", steps=0, steps_per_epoch=0), tmp_path / "model", minutes=0.02, verbose=0)
     used = training.read_settings(tmp_path / "model" / "settings.toml")

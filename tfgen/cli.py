@@ -99,6 +99,9 @@ def train(
         str | None, typer.Option(help="A student's: the diffusion model whose pictures it learns to draw.")
     ] = None,
     config: Annotated[Path | None, typer.Option(help="Settings, as in saved_models/*/settings.toml.")] = None,
+    begin_with: Annotated[
+        str | None, typer.Option(help="A model to train further, with its text encoder and the words that it knows.")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the data; 10 by default.")] = None,
     minutes: Annotated[
         float | None, typer.Option(min=0.01, max=100_000, help="Train for about so many minutes instead.")
@@ -122,6 +125,7 @@ def train(
     if epochs and minutes:
         raise ValueError("--epochs and --minutes both say how long; give one of them")
     from tfgen import training
+    from tfgen.models.registry import lasting_name
 
     if resume:
         settings = training.settings_of_run(out)
@@ -138,7 +142,10 @@ def train(
         raise ValueError(f"{out if resume else config} trains a {settings.family}; type `tfgen train {settings.family} …`")
     if data and data.startswith("folder:"):  # found again from wherever the run is resumed, or repeated from its settings
         data = "folder:" + os.path.abspath(data.removeprefix("folder:"))
-    given = {"data": data, "language": language, "image_size": image_size, "batch_size": batch_size, "seed": seed}
+    given = {
+        "data": data, "language": language, "image_size": image_size, "batch_size": batch_size, "seed": seed,
+        "begin_with": begin_with and lasting_name(begin_with),
+    }  # fmt: skip
     changes = {name: value for name, value in given.items() if value not in (None, getattr(settings, name))}
     if resume:
         if changes:

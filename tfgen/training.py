@@ -25,7 +25,7 @@ from tfgen.models.diffusion import TextToImageDiffusion
 from tfgen.models.image_model import MAX_PROMPT_CHARACTERS
 from tfgen.models.judge import build_judge, judge_batch, judge_losses
 from tfgen.models.optimizers import ConvolutionalMuon
-from tfgen.models.registry import find_model, find_preset, load_model, shipped_models
+from tfgen.models.registry import find_model, find_preset, lasting_name, load_model
 from tfgen.models.student import FewStepStudent
 from tfgen.models.vae import VAE
 
@@ -52,6 +52,8 @@ class Settings:
             sequence_length); "word_vectors", with those of `tfgen.text.build_word_vector_encoder`; "preset", with those of
             `tfgen.text.load_preset_encoder`.
         model: arguments of the family's class.
+        begin_with: a model of the same family, by name or path, whose weights, text encoder and, where [model] gives no others,
+            settings the training begins with; empty for random weights.
         teacher: of a student, see `tfgen.distillation.Teaching`.
         batch_size, steps, steps_per_epoch: of training; steps is the sum over all epochs.
         learning_rate: falls to zero along a cosine; a DCGAN's is constant. 0 becomes the family's usual one.
@@ -68,6 +70,7 @@ class Settings:
     augmentation: dict = field(default_factory=dict)
     text: dict = field(default_factory=dict)
     model: dict = field(default_factory=dict)
+    begin_with: str = ""
     teacher: dict = field(default_factory=dict)
     batch_size: int = 32
     steps: int = 0
@@ -87,6 +90,10 @@ class Settings:
                 raise ValueError(f"{item.name} is {value!r}; give a number that is not negative")
         self.learning_rate = self.learning_rate or _LEARNING_RATES[self.family]
         self.text_learning_rate = self.text_learning_rate or _TEXT_LEARNING_RATES.get(self.family, 0.0)
+        if self.begin_with and (self.text or self.family in ("student", "judge")):
+            raise ValueError(
+                "begin_with is for a dcgan, vae or diffusion, which keeps its text encoder; leave out [text] or it"
+            )
         if not self.batch_size:
             raise ValueError("batch_size is 0; give at least 1")
         changes = [item.name for item in dataclasses.fields(data.Augmentation)]
@@ -131,8 +138,7 @@ def settings_of_student(teacher):
     if known is None:
         raise ValueError(f"{teacher} has no settings.toml beside it that names its data; give settings by --config")
     shared = {name: getattr(known, name) for name in ("data", "split", "language", "image_size", "options")}
-    model = teacher if teacher in shipped_models() else os.path.abspath(teacher)
-    return Settings("student", teacher={"model": model}, **shared)
+    return Settings("student", teacher={"model": lasting_name(teacher)}, **shared)
 
 
 def settings_of_run(folder):
@@ -201,7 +207,7 @@ def train(settings, folder, *, epochs=None, minutes=None, resume=False, verbose=
     if is_new:
         chosen = {name: value for name, value in dataclasses.asdict(settings).items() if value != {}}
         write_whole(folder / "settings.toml", tomli_w.dumps(chosen).encode())
-        if settings.family != "student" and getattr(model, "text_encoder", None):
+        if settings.family != "student" and not settings.begin_with and getattr(model, "text_encoder", None):
             start = time.perf_counter()
             match_captions(model, settings, source, verbose)
             progress.seconds += time.perf_counter() - start
@@ -248,16 +254,32 @@ def build(settings, source):
     shape = source.element_spec["image"].shape
     if settings.family == "judge":
         return build_judge(shape[0], shape[-1], _num_classes(settings, source))
+    beginning = _beginning(settings, shape)
+    if beginning is not None:
+        return beginning
     arguments = {"image_size": shape[0], "image_channels": shape[-1], **settings.model}
     if settings.family == "diffusion" or settings.text:
         arguments["text_encoder"] = _text_encoder(settings, source)
     try:
-        if settings.family == "student":
-            teacher = _teaching(settings).load()
-            if teacher.image_shape != shape:
-                raise ValueError(f"the teacher draws pictures {teacher.image_shape}; set image_size to {teacher.image_size}")
-            return FewStepStudent.of(teacher, **settings.model)
         return FAMILIES[settings.family](**arguments)
+    except TypeError as error:
+        raise ValueError(f"[model] settings make no {settings.family}: {error}") from None
+
+
+def _beginning(settings, shape):
+    """A model with another's weights, for pictures of a shape, where the settings name one; else None."""
+    if settings.family == "student":
+        known, begin = _teaching(settings).load(), FewStepStudent.of
+    elif settings.begin_with:
+        known, begin = load_model(settings.begin_with), FAMILIES[settings.family].beginning_with
+        if type(known) is not FAMILIES[settings.family]:
+            raise ValueError(f"{settings.begin_with} is no {settings.family}; begin with a model of the same family")
+    else:
+        return None
+    if known.image_shape != shape:
+        raise ValueError(f"the model to begin with draws pictures {known.image_shape}; set image_size to {known.image_size}")
+    try:
+        return begin(known, **settings.model)
     except TypeError as error:
         raise ValueError(f"[model] settings make no {settings.family}: {error}") from None
 
@@ -306,7 +328,7 @@ def _with_image_size(settings):
     """The usual size of a source where none is given; a patch size for the U-Net that leaves a grid of 16 or little more."""
     size = settings.image_size or _DEFAULT_SIZES.get(settings.data, 64 if settings.data.startswith("folder:") else 32)
     model = settings.model
-    if settings.family == "diffusion":
+    if settings.family == "diffusion" and not settings.begin_with:
         patch_size = next((patch for patch in range(size // 16, 1, -1) if size % (2 * patch) == 0), 2)
         model = {"patch_size": patch_size, **model}
     return dataclasses.replace(settings, image_size=size, model=model)

@@ -130,6 +130,25 @@ def test_pairs_of_captions_state_the_same_in_sentences_of_their_own():
         assert least < (left_out == -1).mean() < most
 
 
+@pytest.mark.parametrize("language", captions.LANGUAGES)
+def test_captions_said_loosely_state_the_same(language):
+    scenes = shapes.sample_scenes(600, 5, num_objects=(1, 2))
+    texts, stated = captions.describe(scenes, language, 1)
+    loose = captions.loosen(texts, 1)
+    assert 0.2 < np.mean([left != right for left, right in zip(texts, loose, strict=True)]) < 0.4
+    assert any("background" not in right and "背景" not in right for right in loose)
+    words = captions._WORDS[language]
+    for text, row in zip(loose, stated, strict=True):
+        for name, column in COLUMN.items():
+            kind = name.rsplit("_", 1)[0]
+            if kind in ("shape", "color", "size") and row[column] >= 0:
+                assert any(word.removesuffix("的") in text for word in words[kind][row[column]]), (text, name)
+    examples = data.load("shapes", "train", language=language, num_scenes=300)
+    assert [example["caption"].decode() for example in examples.as_numpy_iterator()] != captions.describe(
+        shapes.sample_scenes(300, 0, num_objects=(1, 2)), language, 0
+    )[0]
+
+
 def test_relation_words_follow_the_order_of_mention():
     scenes = shapes.sample_scenes(300, 6, num_objects=(2,))
     for text, row in zip(*captions.describe(scenes, "en", 0), strict=True):

@@ -37,6 +37,15 @@ def test_unknown_words_are_named(tokenizer):
     assert tokenizer.unknown_words([""]) == []
 
 
+def test_unknown_words_are_passed_over(tokenizer):
+    for odd, plain in (
+        ("please draw a large red circle that is on a blue background!", "a large red circle is on a blue background"),
+        ("一只蓝色的猫，上面是一个大红圆", "一蓝色的，上面是一个大红圆"),
+        ("a red circle; giraffe 🦒", "a red circle"),
+    ):
+        assert np.array_equal(tokenizer([odd]), tokenizer([plain])), odd
+
+
 def test_a_word_of_the_captions_is_known_though_the_vocabulary_has_only_parts_of_it():
     rare = [f"word{chr(97 + i % 26)}{chr(97 + i // 26)}x" for i in range(300)]
     small = text.build_tokenizer(rare * 3, 100, 8)

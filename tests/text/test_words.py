@@ -90,7 +90,7 @@ def test_ten_thousand_hostile_strings_have_the_same_ids_alone_in_a_batch_and_in_
     assert np.array_equal(tf.function(tokenizer)(tf.constant(strings)), eager)
     assert np.array_equal(np.concatenate([tokenizer([string]) for string in strings[:200]]), eager[:200])
     assert eager.shape == (10_000, 24)
-    assert len(np.unique(eager, axis=0)) > 2_000
+    assert len(np.unique(eager, axis=0)) > 1_000
 
 
 def test_the_ids_of_words_are_served_without_this_package(tokenizer, tmp_path):

@@ -5,6 +5,8 @@ be judged on what was asked and on nothing else.
 """
 
 import itertools
+import random
+import re
 
 import numpy as np
 
@@ -158,6 +160,42 @@ def describe_in_pairs(scenes, seed):
         stated[two, _COLUMN[name]] = -1
     texts = ([_say_otherwise(row, language, rng.random) for row in stated.tolist()] for language in LANGUAGES)
     return *texts, stated
+
+
+# Words that a hasty writer leaves out, and what stands before "background" but may as well follow it.
+_LEFT_OUT = re.compile(
+    r"\b(?:an?|the|on|of|in|at|to|is|and|there|picture|background|backdrop|against)\b ?|,|"
+    r"背景上|背景|一张图：|画着|画|一个|的|在|有|是|，"
+)
+_BEFORE_BACKGROUND = (
+    (re.compile(r"\b(\w+) (background|backdrop)\b"), r"\2 \1"),
+    (re.compile(r"(\w色)的?(背景)上?"), r"\2\1"),
+)
+
+
+def loosen(texts, seed, part=0.3):
+    """Some of the captions of scenes said loosely, so that a model learns to read for what they say, not for their form.
+
+    Of those, each word that says nothing of what is where is left out as often as not, "background" too, and where it stays,
+    the colour may follow it.
+
+    Args:
+        texts: captions of `describe`.
+        seed: int or sequence of ints.
+        part: how many of them.
+
+    Returns:
+        A list of as many captions, that state the same.
+    """
+    draw = random.Random(int(np.random.default_rng(seed).integers(2**62))).random
+
+    def loosened(text):
+        if draw() < 1 / 2:
+            for pattern, turned in _BEFORE_BACKGROUND:
+                text = pattern.sub(turned, text)
+        return _LEFT_OUT.sub(lambda found: "" if draw() < 1 / 2 else found[0], text).strip()
+
+    return [loosened(text) if draw() < part else text for text in texts]
 
 
 def _say_otherwise(row, language, draw):

@@ -67,6 +67,8 @@ def shapes_examples(
         raise ValueError(f"num_scenes is {num_scenes!r}; give a whole number from 1")
     scenes = shapes.sample_scenes(num_scenes, seed, split, image_size, num_objects, textures)
     texts, _ = captions.describe(scenes, language, seed)
+    if split == "train":
+        texts = captions.loosen(texts, seed)
     # Drawn in the graph: a Python function in the pipeline can lock up when an endless iterator is deleted.
     slots = max(num_objects)
     columns = {name: values[:, :slots] if values.ndim == 2 else values for name, values in vars(scenes).items()}

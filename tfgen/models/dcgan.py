@@ -158,6 +158,12 @@ class DCGAN(ImageModel):
         model.discriminator.set_weights(self.discriminator.get_weights())
         return model
 
+    @classmethod
+    def beginning_with(cls, other, **settings):
+        model = super().beginning_with(other, **settings)
+        model.discriminator.set_weights(other.discriminator.get_weights())
+        return model
+
     def draw_noise(self, num_images, seed):
         """Random numbers of one training step: latents of the discriminator's and of the generator's pictures
         [B, latent_size], where between real and generated the gradient penalty looks, `mix` [B], and captions to drop, `empty`

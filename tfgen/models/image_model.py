@@ -94,6 +94,17 @@ class ImageModel(keras.Model):
             getattr(model, name).set_weights(getattr(self, f"averaged_{name}").get_weights())
         return model
 
+    @classmethod
+    def beginning_with(cls, other, **settings):
+        """A model to be trained further, with the averaged weights of another of its family, and its settings where none are
+        given."""
+        known = {name: getattr(other, name) for name in cls.settings if name not in cls.of_training_alone}
+        model = cls(text_encoder=other.text_encoder and other.averaged_text_encoder.copy(), **{**known, **settings})
+        for name in other.averaged_names:
+            for network in (getattr(model, name), getattr(model, f"averaged_{name}")):
+                network.set_weights(getattr(other, f"averaged_{name}").get_weights())
+        return model
+
     def compile(self, optimizer="adam", jit_compile="auto", **kwargs):
         """As `keras.Model.compile`, with each further optimizer of `optimized_variables` under its name, "adam" by default.
 

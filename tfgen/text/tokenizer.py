@@ -1,5 +1,7 @@
 """A WordPiece tokenizer built from captions; Chinese is split into characters."""
 
+import functools
+
 import keras
 import keras_nlp
 import numpy as np
@@ -16,13 +18,13 @@ class CaptionTokenizer(keras_nlp.tokenizers.WordPieceTokenizer):
     """Captions [B] to token ids [B, sequence_length]: [CLS], the word pieces, [SEP], then padding, which is 0.
 
     Texts are normalised (`tfgen.text.normalize`), Chinese is split into characters; what is longer is cut. It runs in a
-    TensorFlow graph, so an exported model takes plain strings. A text without a word that says what to draw is as the empty
-    one. WordPiece: Wu et al., 2016, arXiv:1609.08144.
+    TensorFlow graph, so an exported model takes plain strings. Words that were in no caption are passed over; a text without a
+    word that says what to draw is as the empty one. WordPiece: Wu et al., 2016, arXiv:1609.08144.
 
     Args:
         vocabulary: list of pieces, or a file with one a line; its first four are [PAD], [UNK], [CLS], [SEP].
         sequence_length: T, with [CLS] and [SEP].
-        words: those of the captions, of which not all are pieces; by default the pieces.
+        words: those of the captions, of which not all are pieces; any other is passed over. By default the pieces.
     """
 
     def __init__(self, vocabulary=None, sequence_length=32, words=None, **kwargs):
@@ -30,11 +32,17 @@ class CaptionTokenizer(keras_nlp.tokenizers.WordPieceTokenizer):
         super().__init__(vocabulary=vocabulary, sequence_length=sequence_length - 2, oov_token="[UNK]", **kwargs)
         self.caption_length = sequence_length
         self.words = words or list(self.get_vocabulary())
-        self._known = CaptionWords(self.words)
+
+    @functools.cached_property  # a file's vocabulary is read after the constructor
+    def _known(self):
+        marks = [piece for piece in self.get_vocabulary() if len(piece) == 1 and not piece.isalnum()]
+        with tf.init_scope():  # numbers also where a graph is traced
+            return CaptionWords(self.words, marks)
 
     def tokenize(self, inputs):
         inputs = normalize(inputs)
-        pieces = tf.cast(super().tokenize(inputs), tf.int32)  # [B, T - 2]
+        # In pieces, a word that was in no caption would say what those pieces say in others.
+        pieces = tf.cast(super().tokenize(self._known.pass_over(inputs)), tf.int32)  # [B, T - 2]
         pieces = tf.where(self._known.name_something(inputs)[:, None], pieces, 0)
         lengths = tf.reduce_sum(tf.cast(pieces != 0, tf.int32), axis=1)
         start, end = _RESERVED.index("[CLS]"), _RESERVED.index("[SEP]")
@@ -48,7 +56,7 @@ class CaptionTokenizer(keras_nlp.tokenizers.WordPieceTokenizer):
 
     def unknown_words(self, prompts):
         """Words of prompts that were in no caption, in their order, each once."""
-        return unknown_words(prompts, self._known.words)
+        return unknown_words(prompts, self.words)
 
     def words_of(self, token_ids):
         """The pieces that the ids [T] of a caption stand for, padding left out."""

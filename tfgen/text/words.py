@@ -66,16 +66,24 @@ class CaptionWords:
 
     Args:
         words: see `caption_words`.
+        marks: punctuation of the captions.
     """
 
-    def __init__(self, words):
+    def __init__(self, words, marks=()):
         self.words = list(words)
+        self._known = WordIndex([*self.words, *(set(marks) - set(self.words))])
         fillers = {*FILLER_WORDS, *"".join(word for word in FILLER_WORDS if not word.isascii())}
         self._names = WordIndex([word for word in self.words if word not in fillers] or ["|"])
 
     def name_something(self, texts):
         """Whether normalised texts [B] hold a word that says what to draw, bool [B]."""
         return tf.reduce_any(self._names.find(split_units(texts).to_tensor("")) >= 0, axis=1)
+
+    def pass_over(self, texts):
+        """Normalised texts [B] without words and marks that were in no caption."""
+        words = tf.strings.split(tf.strings.regex_replace(texts, r"(\p{Han}|[^\pL\pN\s])", r" \1 "))
+        is_known = tf.ragged.map_flat_values(self._known.find, words) >= 0
+        return tf.strings.reduce_join(tf.ragged.boolean_mask(words, is_known), axis=1, separator=" ")
 
 
 def caption_words(captions):
