@@ -188,6 +188,8 @@ def train(settings, folder, *, epochs=None, minutes=None, resume=False, verbose=
     if is_first:
         remove_partial(folder)
     settings = _with_image_size(settings)
+    if settings.family == "student":
+        _teaching(settings).load()  # an unusable one is refused before the data are made
     try:
         source = data.load(settings.data, settings.split, settings.image_size, settings.language, **settings.options)
     except TypeError as error:

@@ -131,7 +131,7 @@ def test_the_average_forgets_half_in_its_half_life(make_model, batches):
     assert np.allclose(model.averaged_decoder.weights[0], 0.5, atol=1e-4)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", ["dcgan", "vae", "diffusion"])  # a student's teacher drops them
 def test_dropped_captions_teach_no_words(family, make_model, batches):
     for caption_dropout, learns in ((1.0, False), (0.0, True)):
         model = make_model(family, caption_dropout=caption_dropout)
@@ -170,7 +170,9 @@ def test_two_devices_take_the_step_of_one(family, make_model, batches, two_devic
 
     def halves(values):
         return two_devices.experimental_distribute_values_from_function(
-            lambda context: tf.nest.map_structure(lambda value: tf.split(value, 2)[context.replica_id_in_sync_group], values)
+            lambda context: tf.nest.map_structure(
+                lambda value: tf.split(value, 2)[context.replica_id_in_sync_group] if value.shape.rank else value, values
+            )
         )
 
     @tf.function
