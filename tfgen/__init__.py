@@ -14,8 +14,8 @@ import sys
 
 __version__ = "0.1.0"
 
-# TensorFlow, which reads this when it is imported, leaves its oneDNN kernels off on processors without AVX-512, where they are
-# the faster ones too (benchmarks/processor.py).
+# TensorFlow, which reads this when it is imported, leaves its oneDNN kernels off on processors without AVX-512, where a U-Net
+# trains and draws faster with them too; benchmarks/processor.py compares them.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 _PUBLIC = {

@@ -27,8 +27,8 @@ class Teaching:
     Attributes:
         model: name or path, as in `tfgen.load_model`.
         num_pictures: how many.
-        steps, sampler, time_grid: as of `TextToImageDiffusion`. Closer together where there is little noise, 20 steps are worth
-            the 50 even ones of `generate` (benchmarks/samplers.py).
+        steps, sampler, time_grid: as of `TextToImageDiffusion`. Closer together where there is little noise, 20 steps lose
+            little beside the 50 even ones of `generate`; benchmarks/samplers.py compares them.
     """
 
     model: str = "shapes-diffusion"
@@ -47,10 +47,7 @@ class Teaching:
         if not isinstance(loaded, TextToImageDiffusion) or isinstance(loaded, FewStepStudent):
             raise ValueError(f"{self.model} cannot teach; give a diffusion model, such as shapes-diffusion")
         chosen = {"steps": self.steps, "sampler": self.sampler, "time_grid": self.time_grid}
-        settings = {name: getattr(loaded, name) for name in loaded.settings}
-        teacher = TextToImageDiffusion(loaded.text_encoder, **{**settings, **chosen})
-        teacher.unet.set_weights(loaded.averaged_unet.get_weights())
-        return teacher
+        return TextToImageDiffusion.beginning_with(loaded, ema_half_life=0, **chosen)
 
 
 def teach(teacher, source, folder, seed=0, verbose="auto"):

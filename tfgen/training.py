@@ -173,10 +173,10 @@ def train(settings, folder, *, epochs=None, minutes=None, resume=False, verbose=
     Raises:
         ValueError: unusable settings, source or folder.
     """
-    strategy = _strategy()  # before TensorFlow computes anything
-    is_first = strategy.cluster_resolver is None or strategy.cluster_resolver.task_id == 0
-    if not is_first and minutes:
+    if minutes and "TF_CONFIG" in os.environ:
         raise ValueError("several workers would each find another pace; leave out --minutes and give --epochs")
+    strategy = _strategy()  # before TensorFlow computes anything
+    is_first = _is_first(strategy)
     folder = Path(folder)
     checkpoint = folder / "checkpoint.keras"
     if resume:
@@ -189,7 +189,7 @@ def train(settings, folder, *, epochs=None, minutes=None, resume=False, verbose=
         remove_partial(folder)
     settings = _with_image_size(settings)
     if settings.family == "student":
-        _teaching(settings).load()  # an unusable one is refused before the data are made
+        teacher = _teaching(settings).load()  # an unusable one is refused before the data are made
     try:
         source = data.load(settings.data, settings.split, settings.image_size, settings.language, **settings.options)
     except TypeError as error:
@@ -215,7 +215,7 @@ def train(settings, folder, *, epochs=None, minutes=None, resume=False, verbose=
             progress.seconds += time.perf_counter() - start
     if settings.family == "student":
         start = time.perf_counter()
-        source = teach(_teaching(settings).load(), source, folder / "pairs", settings.seed, verbose)
+        source = teach(teacher, source, folder / "pairs", settings.seed, verbose)
         progress.seconds += time.perf_counter() - start
     callbacks = [progress]
     if settings.family != "judge":
@@ -249,6 +249,14 @@ def _strategy():
     if len(tf.config.list_physical_devices("GPU")) > 1:
         return tf.distribute.MirroredStrategy()
     return tf.distribute.get_strategy()
+
+
+def _is_first(strategy):
+    """Whether this process writes what several train: TensorFlow's chief, or else the first worker."""
+    if "TF_CONFIG" not in os.environ:
+        return True
+    cluster = strategy.cluster_resolver
+    return cluster.task_type == "chief" or ("chief" not in cluster.cluster_spec().jobs and cluster.task_id == 0)
 
 
 def build(settings, source):

@@ -61,7 +61,9 @@ class FewStepStudent(TextToImageDiffusion):
     def update(self, batch, noise):
         """Walk to the step that is trained, then learn to name the teacher's picture from there."""
         step, steps = tf.unstack(tf.gather(_TASKS, noise["task"]))
-        times = 1 - tf.range(5, dtype=tf.float32) / tf.cast(steps, tf.float32)  # those after the picture are not reached
+        times = 1 - tf.range(max(STEPS) + 1, dtype=tf.float32) / tf.cast(
+            steps, tf.float32
+        )  # those after the picture are not reached
         with tf.GradientTape() as tape:
             features = {**self.text_encoder.encode(batch), "guidance_scale": batch["guidance_scale"]}
 
@@ -117,9 +119,7 @@ class FewStepStudent(TextToImageDiffusion):
     def denoiser(self, token_ids, negative_token_ids, guidance_scale):
         """A function (x, t) -> estimate of x0. A negative prompt takes the place of the empty one in guidance,
         positive + (scale - 1) (empty - negative), for which the network is called twice more."""
-        num_images, unguided = tf.shape(token_ids)[0], tf.constant(1.0)
-        empty = tf.repeat(tf.constant(self.text_encoder.tokenizer.empty_caption())[None], num_images, axis=0)
-        towards, away = self.steering(empty, unguided), self.steering(negative_token_ids, unguided)
+        empty = tf.repeat(self.text_encoder.tokenizer.empty_caption()[None], tf.shape(token_ids)[0], axis=0)
         wanted, scale = self.steering(token_ids, guidance_scale), tf.reshape(guidance_scale, [-1, 1, 1, 1])
         turns = tf.reduce_any(negative_token_ids != empty)
 
@@ -127,8 +127,10 @@ class FewStepStudent(TextToImageDiffusion):
             x0 = self.estimate(x, t, wanted, self.averaged_unet)
 
             def turned():
-                difference = self.estimate(x, t, towards, self.averaged_unet) - self.estimate(x, t, away, self.averaged_unet)
-                return x0 + (scale - 1) * difference
+                towards, away = (
+                    self.estimate(x, t, self.steering(one, 1.0), self.averaged_unet) for one in (empty, negative_token_ids)
+                )
+                return x0 + (scale - 1) * (towards - away)
 
             return tf.cond(turns, turned, lambda: x0)
 
