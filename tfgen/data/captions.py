@@ -173,7 +173,7 @@ _BEFORE_BACKGROUND = (
 )
 
 
-def loosen(texts, seed, part=0.3):
+def loosen(texts, part, seed):
     """Some of the captions of scenes said loosely, so that a model learns to read for what they say, not for their form.
 
     Of those, each word that says nothing of what is where is left out as often as not, "background" too, and where it stays,
@@ -181,8 +181,8 @@ def loosen(texts, seed, part=0.3):
 
     Args:
         texts: captions of `describe`.
+        part: how many of them, 0 to 1.
         seed: int or sequence of ints.
-        part: how many of them.
 
     Returns:
         A list of as many captions, that state the same.

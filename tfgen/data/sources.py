@@ -34,7 +34,9 @@ def load(source, split="train", image_size=None, language="en", **options):
     if language not in (*captions.LANGUAGES, "both"):
         raise ValueError(f"unknown language {language!r}; choose from en, zh, both")
     is_folder = source.startswith("folder:")
-    known = ("num_scenes", "num_objects", "textures", "seed") if source == "shapes" else () if is_folder else ("data_dir",)
+    known = () if is_folder else ("data_dir",)
+    if source == "shapes":
+        known = ("num_scenes", "num_objects", "textures", "loosened", "seed")
     for option in options:
         if option not in known:
             raise ValueError(f"{source} has no option {option!r}; it takes {', '.join(known) or 'none'}")
@@ -48,14 +50,16 @@ def load(source, split="train", image_size=None, language="en", **options):
 
 
 def shapes_examples(
-    split="train", image_size=32, language="en", *, num_scenes=50_000, num_objects=(1, 2), textures=("solid",), seed=0
-):
+    split="train", image_size=32, language="en", *, num_scenes=50_000, num_objects=(1, 2), textures=("solid",), loosened=0.0,
+    seed=0,
+):  # fmt: skip
     """Rendered scenes with captions and true attributes.
 
     Args:
         split, image_size, language: as in `load`; image_size from 16 to 128.
         num_scenes: how many scenes make an epoch.
         num_objects, textures: as in `shapes.sample_scenes`.
+        loosened: part of the captions to say loosely, as `captions.loosen` does.
         seed: int; the same seed gives the same scenes.
 
     Returns:
@@ -63,12 +67,14 @@ def shapes_examples(
     """
     if not 16 <= image_size <= 128:
         raise ValueError(f"image_size is {image_size}; shapes are rendered at any size from 16 to 128")
+    if not 0 <= loosened <= 1:
+        raise ValueError(f"loosened is {loosened!r}; give a part from 0 to 1")
     if not isinstance(num_scenes, int) or num_scenes < 1:
         raise ValueError(f"num_scenes is {num_scenes!r}; give a whole number from 1")
     scenes = shapes.sample_scenes(num_scenes, seed, split, image_size, num_objects, textures)
     texts, _ = captions.describe(scenes, language, seed)
-    if split == "train":
-        texts = captions.loosen(texts, seed)
+    if loosened:
+        texts = captions.loosen(texts, loosened, seed)
     # Drawn in the graph: a Python function in the pipeline can lock up when an endless iterator is deleted.
     slots = max(num_objects)
     columns = {name: values[:, :slots] if values.ndim == 2 else values for name, values in vars(scenes).items()}
