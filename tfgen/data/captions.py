@@ -162,11 +162,12 @@ def describe_in_pairs(scenes, seed):
     return *texts, stated
 
 
-# Words that a hasty writer leaves out, and what stands before "background" but may as well follow it.
+# Words that a hasty writer leaves out, others that he strews in, and what stands before "background" but may as well follow it.
 _LEFT_OUT = re.compile(
-    r"\b(?:an?|the|on|of|in|at|to|is|and|there|picture|background|backdrop|against)\b ?|,|"
+    r"\b(?:an?|the|on|of|in|at|to|is|and|there|picture|background|backdrop|against)\b ?|,|$|"
     r"背景上|背景|一张图：|画着|画|一个|的|在|有|是|，"
 )
+_STRAYS = {"en": ("the ", "is ", "a ", "there ", "picture "), "zh": ("的", "是", "有", "面", "图", "张", "一", "个")}
 _BEFORE_BACKGROUND = (
     (re.compile(r"\b(\w+) (background|backdrop)\b"), r"\2 \1"),
     (re.compile(r"(\w色)的?(背景)上?"), r"\2\1"),
@@ -177,7 +178,7 @@ def loosen(texts, part, seed):
     """Some of the captions of scenes said loosely, so that a model learns to read for what they say, not for their form.
 
     Of those, each word that says nothing of what is where is left out as often as not, "background" too, and where it stays,
-    the colour may follow it.
+    the colour may follow it. Others that say nothing are strewn in, as a sentence leaves them of which the rest is not known.
 
     Args:
         texts: captions of `describe`.
@@ -190,10 +191,17 @@ def loosen(texts, part, seed):
     draw = random.Random(int(np.random.default_rng(seed).integers(2**62))).random
 
     def loosened(text):
+        strays = _STRAYS["en" if text.isascii() else "zh"]
         if draw() < 1 / 2:
             for pattern, turned in _BEFORE_BACKGROUND:
                 text = pattern.sub(turned, text)
-        return _LEFT_OUT.sub(lambda found: "" if draw() < 1 / 2 else found[0], text).strip()
+
+        def otherwise(found):
+            strewn = "".join(_pick_evenly(strays, draw) for _ in range(int(4 * draw()))) if draw() < 1 / 6 else ""
+            kept = found[0] if draw() < 1 / 2 else ""
+            return f"{kept} {strewn}" if strewn else kept
+
+        return " ".join(_LEFT_OUT.sub(otherwise, text).split())
 
     return [loosened(text) if draw() < part else text for text in texts]
 
