@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: venv demo test test-long lint lab
+.PHONY: venv demo test test-long lint lab notebooks wheels
 
 venv: .venv/installed
 
@@ -26,3 +26,11 @@ lint: venv
 
 lab: venv
 	$(BIN)/jupyter lab
+
+# Every chapter and its solutions in little time; `notebooks/build.py full` makes the ones that ship.
+notebooks: venv
+	$(BIN)/python notebooks/build.py quick
+
+# What pip needs for a class without a network: pip install --no-index --find-links wheels -r requirements.txt tfgen
+wheels: venv
+	$(BIN)/python -m pip wheel --quiet --wheel-dir wheels --requirement requirements.txt .

@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "tfgen"
 FLOORS = {
-    "diffusion": 1, "data": 1, "files": 0, "plotting": 1,
+    "diffusion": 1, "data": 1, "files": 0, "environment": 0, "plotting": 1,
     "text": 2, "metrics": 2,
     "models": 3,
     "training": 4, "distillation": 4, "callbacks": 4, "export": 4, "evaluation": 4,

@@ -26,6 +26,7 @@ _PUBLIC = {
     "load_model": "models",
     "build_tokenizer": "text",
     "TransformerTextEncoder": "text",
+    "check_environment": "environment",
 }
 _MODULES = (
     "callbacks", "data", "diffusion", "distillation", "evaluation", "export", "metrics", "models", "plotting", "text",

@@ -1,6 +1,8 @@
 """Every picture and plot."""
 
+import base64
 import io
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
@@ -8,6 +10,101 @@ from PIL import Image
 from tfgen.files import write_whole
 
 _CHINESE_FONTS = ("Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei")
+
+# Told apart by colour-blind readers (Okabe & Ito, 2008, "Color Universal Design"), and in print by their marks and strokes.
+_COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+_MARKS, _STROKES = "os^Dv*X", ("-", "--", "-.", ":", (0, (6, 2, 1, 2, 1, 2)), (0, (1, 1)), (0, (8, 4)))
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What a notebook shows.
+
+    Attributes:
+        png: the file's bytes.
+        alt: what it shows, in words, for who cannot see it.
+    """
+
+    png: bytes
+    alt: str
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        data = {"image/png": base64.b64encode(self.png).decode(), "text/plain": self.alt}
+        return data, {"image/png": {"alt": self.alt}}
+
+
+def show(images, alt, titles=(), columns=8, scale=2.0):
+    """Pictures uint8 [N, H, W, C] side by side, as a `Picture`.
+
+    Args:
+        alt: what they show, in words.
+        titles: one over each of the first pictures; "" for none.
+        columns: pictures of a row.
+        scale: size of each, relative to 32 pixels of a screen.
+    """
+    from matplotlib.figure import Figure  # slow to import
+
+    columns = min(columns, len(images))
+    rows, side = -(-len(images) // columns), 0.45 * scale
+    figure = Figure(figsize=(side * columns, (side + (0.25 if titles else 0)) * rows), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False).flat
+    for index, panel in enumerate(panels):
+        panel.axis("off")
+        if index < len(images):
+            panel.imshow(images[index], cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+            panel.set_title(titles[index] if index < len(titles) else "", fontsize=8)
+    return _picture(figure, alt)
+
+
+def curves(lines, alt, xlabel="", ylabel="", log=(), floor=None):
+    """Lines over a common axis, as a `Picture`.
+
+    Args:
+        lines: {name: values [N], or (x [N], y [N]), or (x, y, deviation of y)}.
+        alt: what they show, in words.
+        log: axes with a logarithmic scale, of "x" and "y".
+        floor: where to draw a dotted line across, or None.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6, 3.5), layout="constrained")
+    panel = figure.subplots()
+    for index, (name, values) in enumerate(lines.items()):
+        x, y, *deviation = values if isinstance(values, tuple) else (np.arange(1, len(values) + 1), values)
+        style = {"color": _COLORS[index % 7], "linestyle": _STROKES[index % 7], "label": name}
+        style |= {"marker": _MARKS[index % 7], "markersize": 4} if len(x) <= 30 else {}
+        panel.errorbar(x, y, *deviation, capsize=3, **style) if deviation else panel.plot(x, y, **style)
+    if floor is not None:
+        panel.axhline(floor, color="grey", linewidth=1, linestyle=":", label="floor")
+    panel.set(xlabel=xlabel, ylabel=ylabel, **{f"{axis}scale": "log" for axis in log})
+    if len(lines) > 1 or floor is not None:
+        panel.legend(fontsize=8)
+    return _picture(figure, alt)
+
+
+def scatter(groups, alt, xlabel="", ylabel=""):
+    """Points of a plane, as a `Picture`.
+
+    Args:
+        groups: {name: points [N, 2]}.
+        alt: what they show, in words.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5, 5), layout="constrained")
+    panel = figure.subplots()
+    for index, (name, points) in enumerate(groups.items()):
+        panel.scatter(*np.transpose(points), s=9, color=_COLORS[index % 7], marker=_MARKS[index % 7], alpha=0.6, label=name)
+    panel.set(xlabel=xlabel, ylabel=ylabel)
+    if len(groups) > 1:
+        panel.legend(fontsize=8)
+    return _picture(figure, alt)
+
+
+def _picture(figure, alt):
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=100)
+    return Picture(content.getvalue(), alt)
 
 
 def grid(images, columns=None, padding=2):

@@ -1,0 +1,181 @@
+"""The notebooks of the course, made from `source/NN_title.md`, where a chapter's English and Chinese stand side by side.
+
+    python notebooks/build.py quick         # runs every chapter and its solutions in little time and keeps nothing; for CI
+    python notebooks/build.py full 02 08    # runs chapters to the end and writes their notebooks; without numbers all of them
+
+In a source, `<!-- en -->` and `<!-- zh -->` begin prose; a fence of ```python is a cell of code, which all languages share:
+
+    ```python               in the chapter
+    ```python setup         in the chapter, and in its solutions before the exercises
+    ```python exercise      in the chapter, not run; the reader completes it
+    ```python solution      in the solutions, in the place of the exercise before it
+    ```python check         in the chapter, not run, and in the solutions; fails with a message that helps
+"""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent
+REPOSITORY = "tfgen/tfgen"  # on GitHub, where badges lead and Colab installs from
+LANGUAGES = {"en": HERE, "zh": HERE / "zh"}
+NOT_RUN = ("exercise", "check")  # until the reader has done his part
+QUICK_SECONDS = 90
+
+_PIECE = re.compile(r"^<!-- (en|zh) -->\n|^```python ?(setup|exercise|check|solution)?\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
+# What TensorFlow itself writes while it starts, before it can be told not to.
+_STARTING = re.compile(
+    r"^(WARNING: All log messages before absl|[IWE]0000 |To enable the following instructions|\d{4}-\d\d-\d\d .*cc:).*\n?", re.M
+)
+
+_BADGE = {
+    "en": "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({url}) · [中文]({other})",
+    "zh": "[![在 Colab 中打开](https://colab.research.google.com/assets/colab-badge.svg)]({url}) · [English]({other})",
+}
+_ENVIRONMENT = f"""\
+import importlib.util
+import os
+import sys
+
+if "google.colab" in sys.modules:
+    %pip install --quiet "tfgen @ git+https://github.com/{REPOSITORY}"
+elif importlib.util.find_spec("tfgen") is None:
+    raise SystemExit("tfgen is not installed here; type `make lab` in its folder, or `pip install -e .` there")
+
+import tfgen
+
+tfgen.check_environment()
+full = os.environ.get("TFGEN_PROFILE") != "quick"  # quick: a few steps of everything, to see that it runs"""
+_SOLUTIONS_TITLE = (
+    "# Solutions of chapter {number} · 第 {number} 章习题解答\n\n[chapter](../{name}.ipynb) · [本章](../zh/{name}.ipynb)"
+)
+
+
+def chapters(numbers=()):
+    """Sources of the chapters, all or those whose names begin with the numbers."""
+    files = sorted((HERE / "source").glob("[0-9][0-9]_*.md"))
+    return [file for file in files if not numbers or file.stem.startswith(tuple(numbers))]
+
+
+def pieces(source):
+    """(kind, text) of a source, in order: kind is a language of prose, or "code" or the tag of code."""
+    found, end, language = [], 0, None
+    for match in _PIECE.finditer(source):
+        found.append((language, source[end : match.start()].strip()))
+        if match[1] is None:
+            found.append((match[2] or "code", match[3].strip("\n")))
+        language, end = match[1], match.end()
+    found.append((language, source[end:].strip()))
+    return [(kind, text) for kind, text in found if text and kind]
+
+
+def notebooks(file):
+    """The notebooks of a chapter, without outputs: {path: notebook}."""
+    name, content = file.stem, pieces(file.read_text())
+    made = {}
+    for language, folder in LANGUAGES.items():
+        other = f"zh/{name}.ipynb" if language == "en" else f"../{name}.ipynb"
+        place = (folder / f"{name}.ipynb").relative_to(ROOT)
+        url = f"https://colab.research.google.com/github/{REPOSITORY}/blob/main/{place}"
+        cells = [("prose", _BADGE[language].format(url=url, other=other)), ("setup", _ENVIRONMENT)]
+        for kind, text in content:
+            if kind == language:
+                cells.append(("prose", text if folder == HERE else text.replace("](../", "](../../")))
+            elif kind not in (*LANGUAGES, "solution"):
+                cells.append((kind, text))
+        cells[0], cells[2:] = ("prose", f"{cells[0][1]}\n\n{cells[2][1]}"), cells[3:]  # the title comes before the code
+        made[folder / f"{name}.ipynb"] = _notebook(cells, language)
+    answers = [("prose", _SOLUTIONS_TITLE.format(number=name[:2], name=name)), ("setup", _ENVIRONMENT)]
+    answers += [(kind, text) for kind, text in content if kind in ("setup", "solution", "check")]
+    made[HERE / "solutions" / f"{name}.ipynb"] = _notebook(answers, "en")
+    return made
+
+
+def _notebook(cells, language):
+    notebook = nbformat.v4.new_notebook()
+    notebook.metadata = {
+        "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"},
+        "language_info": {"name": "python"},
+        "tfgen": {"language": language},
+    }
+    for index, (kind, text) in enumerate(cells):
+        if kind == "prose":
+            slide = {"slideshow": {"slide_type": "slide"}} if text.startswith(("#", "[![")) else {}
+            cell = nbformat.v4.new_markdown_cell(text, metadata=slide)
+        else:
+            cell = nbformat.v4.new_code_cell(text, metadata={"tags": [] if kind == "code" else [kind]})
+        cell.id = f"cell-{index:03d}"
+        notebook.cells.append(cell)
+    return notebook
+
+
+def run(notebook, profile, skip=NOT_RUN):
+    """Run a notebook, in place, but for cells with one of the tags to skip; returns the seconds that it took.
+
+    Raises:
+        RuntimeError: a cell failed, or wrote to standard error.
+    """
+    whole = notebook.cells
+    notebook.cells = [cell for cell in whole if not set(cell.metadata.get("tags", ())) & set(skip)]
+    start = time.perf_counter()
+    try:
+        NotebookClient(notebook, timeout=None, resources={"metadata": {"path": str(HERE)}}).execute(env=environment(profile))
+    finally:
+        notebook.cells, seconds = whole, time.perf_counter() - start
+    for cell in whole:
+        for output in cell.get("outputs", ()):
+            if output.get("name") == "stderr":
+                output.text = _STARTING.sub("", output.text).strip()
+                if output.text:
+                    raise RuntimeError(f"a cell wrote to standard error:\n{cell.source}\n{output.text}")
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+            cell.metadata.pop("execution", None)  # when it ran
+    return seconds
+
+
+def environment(profile):
+    """What a kernel is started with."""
+    return {**os.environ, "TFGEN_PROFILE": profile, "TF_CPP_MIN_LOG_LEVEL": "3", **_data()}
+
+
+def _data():
+    """MNIST and Fashion-MNIST from data beside the clone, where there are such, so that no network is needed."""
+    shared = Path(os.environ.get("TFGEN_SHARED_DATA", ROOT.parent / "shared" / "data"))
+    if "TFDS_DATA_DIR" in os.environ or not shared.is_dir():
+        return {}
+    folder = ROOT / ".cache" / "tfds"
+    missing = [name for name in ("mnist", "fashion_mnist") if not (folder / name / "3.0.1").is_dir()]
+    if missing:
+        subprocess.run([sys.executable, shared / "stage_tfds.py", folder, *missing], check=True, capture_output=True)
+    return {"TFDS_DATA_DIR": str(folder)}
+
+
+def main(profile, *numbers):
+    if profile not in ("quick", "full"):
+        raise SystemExit(f"unknown profile {profile!r}; choose from quick, full")
+    for file in chapters(numbers):
+        made = notebooks(file)
+        (chapter, english), (_, chinese), (_, answers) = made.items()
+        seconds = run(english, profile), run(answers, "quick", skip=())
+        print(f"{chapter.stem}: {seconds[0]:.0f} s, solutions {seconds[1]:.0f} s", flush=True)
+        if profile == "full":
+            code = [[cell for cell in notebook.cells if cell.cell_type == "code"] for notebook in (english, chinese)]
+            for cell, same in zip(*code, strict=True):
+                same.outputs, same.execution_count = cell.outputs, cell.execution_count
+            for path, notebook in made.items():
+                path.parent.mkdir(exist_ok=True)
+                nbformat.write(notebook, path)
+        elif seconds[0] > QUICK_SECONDS:
+            raise SystemExit(f"{chapter.stem} took {seconds[0]:.0f} s; at most {QUICK_SECONDS} are for a quick run")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:] or ["quick"])
