@@ -3,8 +3,8 @@
     python notebooks/grade.py FOLDER        # prints who solved what, and writes FOLDER/grades.csv
 
 A file is named after learner and chapter, `li_02_dcgan.ipynb`, or lies in a folder of the learner's, `li/02_dcgan.ipynb`. The
-completed exercise cells of each are run in a kernel of their own, each followed by the chapter's own check, not by what the file
-holds in its place. They run on this machine: read what you do not trust.
+completed exercise cells of each are run in a kernel of their own, each followed by the chapter's own check, not by what the
+file holds in its place. They run on this machine: read what you do not trust.
 """
 
 import csv
