@@ -1,7 +1,8 @@
 """The notebooks of the course, made from `source/NN_title.md`, where a chapter's English and Chinese stand side by side.
 
-    python notebooks/build.py quick         # runs every chapter and its solutions in little time and keeps nothing; for CI
+    python notebooks/build.py quick         # runs every chapter and its exercises in little time and keeps nothing; for CI
     python notebooks/build.py full 02 08    # runs chapters to the end and writes their notebooks; without numbers all of them
+    python notebooks/build.py compare 02    # runs one to the end again, and compares its numbers with those in its notebook
 
 In a source, `<!-- en -->` and `<!-- zh -->` begin prose; a fence of ```python is a cell of code, which all languages share:
 
@@ -28,12 +29,15 @@ REPOSITORY = "tfgen/tfgen"  # on GitHub, where badges lead and Colab installs fr
 LANGUAGES = {"en": HERE, "zh": HERE / "zh"}
 NOT_RUN = ("exercise", "check")  # until the reader has done his part
 QUICK_SECONDS = 90
+TOLERANCE = 0.1  # relative, or of numbers below 1 absolute: games and short trainings amplify the last digit of a sum
 
 _PIECE = re.compile(r"^<!-- (en|zh) -->\n|^```python ?(setup|exercise|check|solution)?\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
 # What TensorFlow itself writes while it starts, before it can be told not to.
 _STARTING = re.compile(
     r"^(WARNING: All log messages before absl|[IWE]0000 |To enable the following instructions|\d{4}-\d\d-\d\d .*cc:).*\n?", re.M
 )
+_TIMES = re.compile(r"\bms\b|\bs\b|a second|seconds|CPU cores")
+_NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?:e-?\d+)?")
 
 _BADGE = {
     "en": "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({url}) · [中文]({other})",
@@ -158,23 +162,91 @@ def _data():
     return {"TFDS_DATA_DIR": str(folder)}
 
 
-def main(profile, *numbers):
-    if profile not in ("quick", "full"):
-        raise SystemExit(f"unknown profile {profile!r}; choose from quick, full")
-    for file in chapters(numbers):
-        made = notebooks(file)
-        (chapter, english), (_, chinese), (_, answers) = made.items()
-        seconds = run(english, profile), run(answers, "quick", skip=())
-        print(f"{chapter.stem}: {seconds[0]:.0f} s, solutions {seconds[1]:.0f} s", flush=True)
-        if profile == "full":
+def trial(file):
+    """A chapter's exercises, each checked as it comes, which has to fail, and then with its solution."""
+    cells, untouched = [("setup", _ENVIRONMENT)], None
+    for kind, text in pieces(file.read_text()):
+        if kind == "exercise":
+            untouched = text
+        elif kind == "solution":
+            solution = text
+        elif kind == "check":
+            cells += [("exercise", untouched), ("raises-exception", text), ("solution", solution), ("check", text)]
+        elif kind == "setup":
+            cells.append((kind, text))
+    return _notebook(cells, "en")
+
+
+def run_trial(file):
+    """Run `trial`; returns the seconds that it took.
+
+    Raises:
+        RuntimeError: an untouched exercise passes its check, or fails without a message that helps.
+    """
+    notebook = trial(file)
+    seconds = run(notebook, "quick", skip=())
+    for cell in notebook.cells:
+        if "raises-exception" in cell.metadata.get("tags", ()):
+            errors = [output for output in cell.outputs if output.output_type == "error"]
+            if not errors or errors[0].ename != "AssertionError" or not errors[0].evalue:
+                raise RuntimeError(f"{file.stem}: an untouched exercise should fail with a message that helps:\n{cell.source}")
+    return seconds
+
+
+def numbers(notebook):
+    """The numbers that a notebook's cells print, but for times, and the cells that they are from."""
+    found = []
+    for cell in notebook.cells:
+        for output in cell.get("outputs", ()):
+            for line in output.get("text", "").splitlines():
+                if not _TIMES.search(line):
+                    found += [(cell.id, float(number)) for number in _NUMBER.findall(line)]
+    return found
+
+
+def compare(file):
+    """Run a chapter again on the full profile beside its notebook.
+
+    Raises:
+        RuntimeError: numbers that differ by more than `TOLERANCE`.
+    """
+    path, notebook = next(iter(notebooks(file).items()))
+    run(notebook, "full")
+    before, now = numbers(nbformat.read(path, as_version=4)), numbers(notebook)
+    if [cell for cell, _ in before] != [cell for cell, _ in now]:
+        raise RuntimeError(f"{file.stem}: other numbers are printed than before; run it by `full`")
+    apart = [
+        f"{cell}: {old} then, {new} now"
+        for (cell, old), (_, new) in zip(before, now, strict=True)
+        if abs(new - old) > TOLERANCE * max(abs(old), abs(new), 1)
+    ]
+    print(f"{file.stem}: {len(now)} numbers, {len(apart)} more than {TOLERANCE:.0%} apart", *apart, sep="\n")
+    if apart:
+        raise RuntimeError(f"{file.stem} does not repeat")
+
+
+def main(profile, *chosen):
+    if profile not in ("quick", "full", "compare"):
+        raise SystemExit(f"unknown command {profile!r}; choose from quick, full, compare")
+    for file in chapters(chosen):
+        if profile == "compare":
+            compare(file)
+            continue
+        (chapter, english), (_, chinese), (_, answers) = made = list(notebooks(file).items())
+        seconds = run(english, profile)
+        if profile == "quick":
+            exercises = run_trial(file)
+            if seconds > QUICK_SECONDS:
+                raise SystemExit(f"{file.stem} took {seconds:.0f} s; at most {QUICK_SECONDS} are for a quick run")
+        else:
+            exercises = run(answers, "full", skip=())
             code = [[cell for cell in notebook.cells if cell.cell_type == "code"] for notebook in (english, chinese)]
             for cell, same in zip(*code, strict=True):
                 same.outputs, same.execution_count = cell.outputs, cell.execution_count
-            for path, notebook in made.items():
+            for path, notebook in made:
                 path.parent.mkdir(exist_ok=True)
                 nbformat.write(notebook, path)
-        elif seconds[0] > QUICK_SECONDS:
-            raise SystemExit(f"{chapter.stem} took {seconds[0]:.0f} s; at most {QUICK_SECONDS} are for a quick run")
+        print(f"{chapter.stem}: {seconds:.0f} s, exercises {exercises:.0f} s", flush=True)
 
 
 if __name__ == "__main__":
