@@ -274,7 +274,7 @@ class DCGAN(ImageModel):
             report["matching_loss"] = finding_loss(self.picture_encoder, fake, text["pooled"], same)
         return self.track(batch, **report)
 
-    @tf.function
+    @tf.function(reduce_retracing=True)  # the last of several batches is smaller
     def _draw(self, latents, token_ids):
         text = {}
         if self.text_encoder:

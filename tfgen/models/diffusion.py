@@ -229,7 +229,7 @@ class TextToImageDiffusion(ImageModel):
             x, seeds, token_ids, negative_token_ids, times, scale, sampler
         )
 
-    @tf.function
+    @tf.function(reduce_retracing=True)  # the last of several batches is smaller
     def _pure_noise(self, seeds):
         return gaussian(seeds, self.image_shape)
 

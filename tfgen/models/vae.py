@@ -253,7 +253,7 @@ class VAE(ImageModel):
         start, end = self.encode(np.stack([first, second]))
         return self.decode(start + np.linspace(0, 1, num_images)[:, None] * (end - start))
 
-    @tf.function
+    @tf.function(reduce_retracing=True)  # the last of several batches is smaller
     def draw(self, latents, text):
         return self._pictures(self.averaged_decoder({"latents": latents, **text}))
 
