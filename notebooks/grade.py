@@ -53,4 +53,8 @@ def main(folder):
 if __name__ == "__main__":
     if len(sys.argv) != 2 or not Path(sys.argv[1]).is_dir():
         raise SystemExit("give the folder of handed-in notebooks: python notebooks/grade.py FOLDER")
-    main(sys.argv[1])
+    try:
+        main(sys.argv[1])
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)

@@ -53,7 +53,7 @@ def show(images, alt, titles=(), columns=8, scale=2.0):
         if index < len(images):
             panel.imshow(images[index], cmap="gray", vmin=0, vmax=255, interpolation="nearest")
             panel.set_title(titles[index] if index < len(titles) else "", fontsize=8)
-    return _picture(figure, alt)
+    return Picture(_rendered(figure), alt)
 
 
 def curves(lines, alt, xlabel="", ylabel="", log=(), floor=None):
@@ -79,7 +79,7 @@ def curves(lines, alt, xlabel="", ylabel="", log=(), floor=None):
     panel.set(xlabel=xlabel, ylabel=ylabel, **{f"{axis}scale": "log" for axis in log})
     if len(lines) > 1 or floor is not None:
         panel.legend(fontsize=8)
-    return _picture(figure, alt)
+    return Picture(_rendered(figure), alt)
 
 
 def scatter(groups, alt, xlabel="", ylabel=""):
@@ -98,13 +98,14 @@ def scatter(groups, alt, xlabel="", ylabel=""):
     panel.set(xlabel=xlabel, ylabel=ylabel)
     if len(groups) > 1:
         panel.legend(fontsize=8)
-    return _picture(figure, alt)
+    return Picture(_rendered(figure), alt)
 
 
-def _picture(figure, alt):
+def _rendered(figure, dpi=100):
+    """The bytes of a PNG."""
     content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=100)
-    return Picture(content.getvalue(), alt)
+    figure.savefig(content, format="png", dpi=dpi)
+    return content.getvalue()
 
 
 def grid(images, columns=None, padding=2):
@@ -180,9 +181,7 @@ def evaluation_page(found, file):
     if errors:
         panels["errors"].semilogy(*zip(*errors.items(), strict=True), "o-")
         panels["errors"].set(title="mean squared error of the estimated picture", xlabel="t, from clean picture to noise")
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=80)
-    write_whole(file, buffer.getvalue())
+    write_whole(file, _rendered(figure, dpi=80))
 
 
 def attention_page(found, file, num_steps=6):
@@ -210,9 +209,7 @@ def attention_page(found, file, num_steps=6):
         panel.set_title(word, fontsize=8, fontfamily=fonts)
     for panel in panels.flat:
         panel.set(xticks=[], yticks=[])
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=100)
-    write_whole(file, buffer.getvalue())
+    write_whole(file, _rendered(figure))
 
 
 def _show(panel, picture, title):
