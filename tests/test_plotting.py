@@ -11,7 +11,7 @@ from tfgen import plotting
     "draw",
     [
         lambda: plotting.show(np.zeros((5, 8, 8, 3), np.uint8), "five black squares", ["a", "b"], columns=3),
-        lambda: plotting.show(np.full((1, 28, 28, 1), 255, np.uint8), "a white square"),
+        lambda: plotting.show(np.full((1, 28, 28, 1), 60, np.uint8), "a grey square"),
         lambda: plotting.curves({"a": [1, 2, 3]}, "a line", "x", "y"),
         lambda: plotting.curves(
             {"a": ([1, 10], [1, 2]), "b": ([1, 10], [2, 1], [0.1, 0.2])}, "two lines", log=["x"], floor=0.5
