@@ -54,12 +54,16 @@ def export(model, folder):
     # Variables are found by the functions that use them; with the model tracked besides, Keras would save them twice.
     for name, function, signature in _signatures(model):
         archive.add_endpoint(name, function, input_signature=signature)
+    logger = tf.get_logger()
+    level = logger.level
+    logger.setLevel("WARNING")  # a kernel would show where the unfinished folder lies
     try:
         archive.write_out(partial, verbose=False)
         partial.rename(folder / str(version))
     except tf.errors.OpError as error:  # what TensorFlow makes of a full disk
         raise ValueError(f"cannot write {folder}: {error.message}") from None
     finally:
+        logger.setLevel(level)
         shutil.rmtree(partial, ignore_errors=True)
     return folder / str(version)
 
