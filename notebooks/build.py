@@ -27,7 +27,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent
 REPOSITORY = "tfgen/tfgen"  # on GitHub, where badges lead and Colab installs from
 LANGUAGES = {"en": HERE, "zh": HERE / "zh"}
-NOT_RUN = ("exercise", "check")  # until the reader has done his part
+NOT_RUN = ("exercise", "check")  # until the reader has completed them
 QUICK_SECONDS = 90
 TOLERANCE = 0.1  # relative, or of numbers below 1 absolute: games and short trainings amplify the last digit of a sum
 

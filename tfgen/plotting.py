@@ -46,7 +46,7 @@ def show(images, alt, titles=(), columns=8, scale=2.0):
 
     columns = min(columns, len(images))
     rows, side = -(-len(images) // columns), 0.45 * scale
-    figure = Figure(figsize=(side * columns, (side + (0.25 if titles else 0)) * rows), layout="constrained")
+    figure = Figure(figsize=(side * columns, side * rows + (0.25 if titles else 0)), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False).flat
     for index, panel in enumerate(panels):
         panel.axis("off")

@@ -162,7 +162,7 @@ def describe_in_pairs(scenes, seed):
     return *texts, stated
 
 
-# Words that a hasty writer leaves out, others that he strews in, and what stands before "background" but may as well follow it.
+# Words that are left out in haste, others that are strewn in, and what stands before "background" but may as well follow it.
 _LEFT_OUT = re.compile(
     r"\b(?:an?|the|on|of|in|at|to|is|and|there|picture|background|backdrop|against)\b ?|,|$|"
     r"背景上|背景|一张图：|画着|画|一个|的|在|有|是|，"
