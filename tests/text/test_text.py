@@ -46,6 +46,31 @@ def test_unknown_words_are_passed_over(tokenizer):
         assert np.array_equal(tokenizer([odd]), tokenizer([plain])), odd
 
 
+@pytest.mark.parametrize("learns", [False, True])
+def test_where_captions_had_a_stand_in_it_has_the_place_of_unknown_words(learns):
+    loose = captions.vocabulary_corpus(loosened=0.4)
+    tokenizer = text.build_tokenizer(captions.vocabulary_corpus() if learns else loose, 1000, 24)
+    if learns:
+        tokenizer(["before"])
+        tokenizer.learn_words(loose)
+    for odd, plain in (
+        ("please draw a red circle placed on the left!", "□ a red circle □ on the left"),
+        ("一个红圆位于右边", "一个红圆□右边"),
+        ("a red circle □ giraffe 🦒 □", "a red circle □"),
+    ):
+        assert np.array_equal(tokenizer([odd]), tokenizer([plain])), odd
+        assert not np.array_equal(tokenizer([odd]), tokenizer([plain.replace("□", "")])), odd
+    assert tokenizer.unknown_words(["□ a giraffe"]) == ["giraffe"]
+    assert (tokenizer(["□", "please", "a □"]) == tokenizer.empty_caption()).numpy().all()
+    assert type(tokenizer).from_config(tokenizer.get_config()).words == tokenizer.words
+
+
+def test_words_that_there_are_no_pieces_for_are_not_learned():
+    tokenizer = text.build_tokenizer(captions.vocabulary_corpus(), 1000, 24)
+    tokenizer.learn_words(["猫", "a redder dot"])
+    assert tokenizer.unknown_words(["红猫 redder"]) == ["猫"]
+
+
 def test_a_word_of_the_captions_is_known_though_the_vocabulary_has_only_parts_of_it():
     rare = [f"word{chr(97 + i % 26)}{chr(97 + i // 26)}x" for i in range(300)]
     small = text.build_tokenizer(rare * 3, 100, 8)

@@ -82,9 +82,10 @@ def test_the_graph_finds_the_words_that_jieba_finds(tokenizer, corpus):
     assert np.array_equal(tokenizer(corpus), expected)
 
 
-@pytest.mark.parametrize("kind", ["words", "pieces"])
+@pytest.mark.parametrize("kind", ["words", "pieces", "loose pieces"])
 def test_ten_thousand_hostile_strings_have_the_same_ids_alone_in_a_batch_and_in_a_graph(kind, tokenizer, corpus):
-    tokenizer = tokenizer if kind == "words" else build_tokenizer(corpus, 1000, 24)
+    if kind != "words":
+        tokenizer = build_tokenizer(captions.loosen(corpus, 0.4 * (kind == "loose pieces"), 0), 1000, 24)
     strings = hostile_strings(10_000)
     eager = np.concatenate([tokenizer(strings[start : start + 100]) for start in range(0, 10_000, 100)])
     assert np.array_equal(tf.function(tokenizer)(tf.constant(strings)), eager)

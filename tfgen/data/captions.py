@@ -13,6 +13,9 @@ import numpy as np
 from tfgen.data import shapes
 
 LANGUAGES = ("en", "zh")
+STAND_IN = "□"
+"""In a caption, the place of words that say nothing: so a model that learns from such captions reads words that it does not
+know (but for one with a preset of keras-nlp, which reads any word)."""
 
 # Each attribute value with its synonyms, the usual one first. Order follows the tuples of `tfgen.data.shapes`.
 _EN = {
@@ -164,7 +167,7 @@ def describe_in_pairs(scenes, seed):
 
 # Words that are left out in haste, others that are strewn in, and what stands before "background" but may as well follow it.
 _LEFT_OUT = re.compile(
-    r"\b(?:an?|the|on|of|in|at|to|is|and|there|picture|background|backdrop|against)\b ?|,|$|"
+    r"\b(?:an?|the|on|of|in|at|to|is|and|there|picture|background|backdrop|against)\b ?|,|$| (?!shape|sign)|"
     r"背景上|背景|一张图：|画着|画|一个|的|在|有|是|，"
 )
 _STRAYS = {"en": ("the ", "is ", "a ", "there ", "picture "), "zh": ("的", "是", "有", "面", "图", "张", "一", "个")}
@@ -177,8 +180,9 @@ _BEFORE_BACKGROUND = (
 def loosen(texts, part, seed):
     """Some of the captions of scenes said loosely, so that a model learns to read for what they say, not for their form.
 
-    Of those, each word that says nothing of what is where is left out as often as not, "background" too, and where it stays,
-    the colour may follow it. Others that say nothing are strewn in, as a sentence leaves them of which the rest is not known.
+    Of those, each word that says nothing of what is where is left out as often as not, "background" too, and half of the
+    times `STAND_IN` has its place; where "background" stays, the colour may follow it. `STAND_IN` and other words that say
+    nothing are strewn in, as a sentence leaves them of which the rest is not known.
 
     Args:
         texts: captions of `describe`.
@@ -197,9 +201,13 @@ def loosen(texts, part, seed):
                 text = pattern.sub(turned, text)
 
         def otherwise(found):
-            strewn = "".join(_pick_evenly(strays, draw) for _ in range(int(4 * draw()))) if draw() < 1 / 6 else ""
-            kept = found[0] if draw() < 1 / 2 else ""
-            return f"{kept} {strewn}" if strewn else kept
+            if found[0] == " ":  # between two English words that say something
+                return f" {STAND_IN} " if draw() < 1 / 12 else " "
+            kept = found[0] if draw() < 1 / 2 else _pick_evenly(("", f" {STAND_IN} "), draw)
+            if draw() >= 1 / 6:
+                return kept
+            strewn = "".join(_pick((f"{STAND_IN} ", *strays), draw) for _ in range(1 + int(3 * draw())))
+            return f" {strewn}{kept}" if draw() < 1 / 2 else f"{kept} {strewn}"
 
         return " ".join(_LEFT_OUT.sub(otherwise, text).split())
 
@@ -383,10 +391,11 @@ def attribute_words(dataset_name, names, language):
     return [known.get(name, name.replace("_", " ").lower()) for name in names]
 
 
-def vocabulary_corpus(seed=0):
-    """Captions that hold every word of the scene grammar in both languages, for building a tokenizer's vocabulary."""
-    corpus = []
-    for split_seed, language in itertools.product(range(4), LANGUAGES):
-        scenes = shapes.sample_scenes(1000, [seed, split_seed], num_objects=(1, 2, 3), textures=shapes.TEXTURES)
+def vocabulary_corpus(seed=0, language="both", num_objects=(1, 2, 3), textures=shapes.TEXTURES, loosened=0.0):
+    """Captions that hold every word that the grammar has for such scenes, for building a tokenizer's vocabulary. Arguments as
+    of `tfgen.data.load`."""
+    corpus, languages = [], LANGUAGES if language == "both" else (language,)
+    for split_seed, language in itertools.product(range(4), languages):
+        scenes = shapes.sample_scenes(1000, [seed, split_seed], num_objects=num_objects, textures=textures)
         corpus += describe(scenes, language, [seed, split_seed])[0]
-    return corpus
+    return loosen(corpus, loosened, seed)

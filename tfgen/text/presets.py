@@ -31,13 +31,22 @@ class PresetTokenizer(keras.layers.Layer):
 
     def __init__(self, tokenizer, sequence_length=32, normalizes=False, words=None, **kwargs):
         super().__init__(**kwargs)
-        self.tokenizer, self.caption_length, self.normalizes, self.words = tokenizer, sequence_length, normalizes, words
+        self.tokenizer, self.caption_length, self.normalizes = tokenizer, sequence_length, normalizes
+        self._know(words)
+
+    def _know(self, words):
+        self.words = words
         self._known = None if words is None else CaptionWords(words)
-        self._tokenize = tf.function(self._tokenize, autograph=False, input_signature=[tf.TensorSpec([None], tf.string)])
+        self._in_graph = tf.function(self._tokenize, autograph=False, input_signature=[tf.TensorSpec([None], tf.string)])
 
     def __call__(self, captions):
         # Not Keras's: strings are no tensors to it. In a graph keras-nlp tokenizes by TensorFlow, outside by another library.
-        return self._tokenize(tf.convert_to_tensor(captions, tf.string))
+        return self._in_graph(tf.convert_to_tensor(captions, tf.string))
+
+    def learn_words(self, captions):
+        """Count the words of these captions to those that the image model learns."""
+        if self.words is not None:
+            self._know(sorted({*self.words, *caption_words(captions)}))
 
     @property
     def is_word_piece(self):

@@ -7,6 +7,7 @@ import keras_nlp
 import numpy as np
 import tensorflow as tf
 
+from tfgen.data.captions import STAND_IN
 from tfgen.text.normalization import normalize
 from tfgen.text.words import CaptionWords, caption_words, unknown_words
 
@@ -18,8 +19,9 @@ class CaptionTokenizer(keras_nlp.tokenizers.WordPieceTokenizer):
     """Captions [B] to token ids [B, sequence_length]: [CLS], the word pieces, [SEP], then padding, which is 0.
 
     Texts are normalised (`tfgen.text.normalize`), Chinese is split into characters; what is longer is cut. It runs in a
-    TensorFlow graph, so an exported model takes plain strings. Words that were in no caption are passed over; a text without a
-    word that says what to draw is as the empty one. WordPiece: Wu et al., 2016, arXiv:1609.08144.
+    TensorFlow graph, so an exported model takes plain strings. Words that were in no caption are passed over; if captions had
+    `tfgen.data.captions.STAND_IN`, one takes the place of each run of them. A text without a word that says what to draw is as
+    the empty one. WordPiece: Wu et al., 2016, arXiv:1609.08144.
 
     Args:
         vocabulary: list of pieces, or a file with one a line; its first four are [PAD], [UNK], [CLS], [SEP].
@@ -53,6 +55,14 @@ class CaptionTokenizer(keras_nlp.tokenizers.WordPieceTokenizer):
         """Token ids of the caption "", int32 [sequence_length]."""
         ends = [_RESERVED.index("[CLS]"), _RESERVED.index("[SEP]")]
         return np.array(ends + [0] * (self.caption_length - 2), np.int32)
+
+    def learn_words(self, captions):
+        """Pass over the words of these captions no longer, but for those that there are no pieces for."""
+        words = caption_words(captions)
+        pieces = tf.cast(super().tokenize(tf.constant(words)), tf.int32)
+        is_spelled = tf.reduce_all(pieces != _RESERVED.index("[UNK]"), axis=1).numpy() | (np.array(words) == STAND_IN)
+        self.words = sorted({*self.words, *(word for word, spelled in zip(words, is_spelled, strict=True) if spelled)})
+        self.__dict__.pop("_known", None)
 
     def unknown_words(self, prompts):
         """Words of prompts that were in no caption, in their order, each once."""

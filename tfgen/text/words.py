@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfgen.data.captions import STAND_IN
 from tfgen.text.normalization import normalize
 
 # Words that say nothing about a picture. A usual list would hold "above", "in" and "not" too: here they say what is where.
@@ -20,7 +21,7 @@ STOP_WORDS = (
 # Words that say nothing of what a picture shows.
 FILLER_WORDS = (
     *STOP_WORDS, "on", "in", "at", "picture", "photo", "image", "drawing", "background", "backdrop", "画", "图", "图片", "图像",
-    "照片", "一张", "背景", "上", "在",
+    "照片", "一张", "背景", "上", "在", STAND_IN,
 )  # fmt: skip
 _BREAK = "|"  # between two words that do not touch; no letter, number or symbol
 _PADDING, _UNKNOWN, _START = range(3)
@@ -71,19 +72,26 @@ class CaptionWords:
 
     def __init__(self, words, marks=()):
         self.words = list(words)
-        self._known = WordIndex([*self.words, *(set(marks) - set(self.words))])
+        self._known = WordIndex(sorted({*self.words, *marks} - {STAND_IN}))
+        self._stand_in = STAND_IN if STAND_IN in self.words else ""
         fillers = {*FILLER_WORDS, *"".join(word for word in FILLER_WORDS if not word.isascii())}
-        self._names = WordIndex([word for word in self.words if word not in fillers] or ["|"])
+        self._names = WordIndex([word for word in self.words if word not in fillers] or [" "])  # a space is no unit
 
     def name_something(self, texts):
         """Whether normalised texts [B] hold a word that says what to draw, bool [B]."""
         return tf.reduce_any(self._names.find(split_units(texts).to_tensor("")) >= 0, axis=1)
 
     def pass_over(self, texts):
-        """Normalised texts [B] without words and marks that were in no caption."""
+        """Normalised texts [B] without words and marks that were in no caption; if captions had `STAND_IN`, one takes the place
+        of each run of such words."""
         words = tf.strings.split(tf.strings.regex_replace(texts, r"(\p{Han}|[^\pL\pN\s])", r" \1 "))
-        is_known = tf.ragged.map_flat_values(self._known.find, words) >= 0
-        return tf.strings.reduce_join(tf.ragged.boolean_mask(words, is_known), axis=1, separator=" ")
+        flat = words.flat_values
+        is_known = self._known.find(flat) >= 0
+        is_kept = is_known | ~tf.strings.regex_full_match(flat, r"[^\pL\pN\p{So}]+")
+        words = words.with_flat_values(tf.where(is_known, flat, self._stand_in))
+        words = tf.ragged.boolean_mask(words, words.with_flat_values(is_kept))
+        texts = tf.strings.reduce_join(words, axis=1, separator=" ")
+        return tf.strings.regex_replace(texts, rf"{STAND_IN}( {STAND_IN})+", STAND_IN)
 
 
 def caption_words(captions):
@@ -173,6 +181,9 @@ class WordTokenizer:
 
     def __call__(self, texts):
         return self._tokenize(tf.convert_to_tensor(texts, tf.string))
+
+    def learn_words(self, captions):
+        """Nothing: a word that has no vector remains unknown."""
 
     def _tokenize(self, texts):
         units = split_units(tf.strings.join([normalize(texts), f" {_BREAK}"])).to_tensor("")  # [B, U], U > 0
