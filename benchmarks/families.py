@@ -1,6 +1,6 @@
 """Models of one data set beside each other: what their pictures are worth, what a picture costs, how large they are.
 
-    python benchmarks/families.py        # writes results/families.json, docs/families.md and docs/pictures/families.png
+    python benchmarks/families.py        # writes results/families.json, docs/families.md and docs/pictures/families-*.png
 
 Quality comes from the models' reports (`tfgen evaluate`, the same prompts for all), training time and size from their folders;
 the time of a picture is measured here, one model after the other.

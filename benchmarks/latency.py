@@ -8,6 +8,7 @@ TensorFlow and tensorflow_text alone. Aim: a warm picture of the default model i
 """
 
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -40,8 +41,10 @@ def summary(draw):
             draw(num_images * [f"a large {word} circle on black"])
             taken.append(1000 * (time.perf_counter() - begin) / num_images)
         found[name] = statistics.median(taken)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    found["memory_gib"] = peak / (2**30 if sys.platform == "darwin" else 2**20)
+    if sys.platform == "linux":  # ru_maxrss would count the process that began this one
+        found["memory_gib"] = int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0]) / 2**20
+    else:
+        found["memory_gib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**30
     print(json.dumps(found))
 
 
@@ -60,7 +63,10 @@ summary(lambda prompts: signature(prompt=tf.constant(prompts), seed=tf.range(len
 
 def asked(script, argument):
     command = [sys.executable, "-c", SHARED + script, str(argument)]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
+    # Set by tfgen, which is imported here: what imports TensorFlow alone does without.
+    environment = {name: value for name, value in os.environ.items() if name != "TF_ENABLE_ONEDNN_OPTS"}
+    result = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
+    return json.loads(result.stdout.splitlines()[-1])
 
 
 def command_line(model, folder):
@@ -80,7 +86,10 @@ with tempfile.TemporaryDirectory() as folder:
         ways[f"{model}, SavedModel"] = lambda saved_model=saved_model: asked(SAVED_MODEL, saved_model)
     for measure in ways.values():
         measure()  # fills the file cache
-    rounds = [{name: measure() for name, measure in ways.items()} for _ in range(ROUNDS)]
+    rounds = []
+    for _ in range(ROUNDS):
+        rounds.append({name: measure() for name, measure in ways.items()})
+        report.write("latency", {"rounds": rounds})
 figures = {name: {metric: report.summary([one[name][metric] for one in rounds]) for metric in rounds[0][name]} for name in ways}
 first, second = (f"{model}, Python" for model in MODELS)
 ratios = [one[second]["picture_ms"] / one[first]["picture_ms"] for one in rounds]

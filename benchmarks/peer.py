@@ -5,7 +5,7 @@
 Peers are installed into an environment of their own, .cache/diffusers. By turns in one run, each in a process of its own:
 drawing, 10 steps of DDIM with guidance, one picture and 16; and training steps of 32 pictures with AdamW, and with Muon,
 which tfgen trains with. tfgen draws from prompts, reading them and drawing noise counted in; the peer is handed the text's
-features. It is measured in both orders of memory that PyTorch has, and the faster one counts.
+features. It runs eagerly, as diffusers does by default, in both orders of memory that PyTorch has; the faster one counts.
 
 Arithmetic is counted as multiplications and additions of products and convolutions, for a picture at one call of the network;
 the peer's widths were chosen to have as much. What part of the machine's own rate that is, is seen beside a product of two
@@ -43,7 +43,7 @@ def diffusers(memory_format):
     from torch.utils.flop_counter import FlopCounterMode
 
     unet = UNet2DConditionModel(
-        sample_size=16, in_channels=12, out_channels=12, block_out_channels=(36, 72), layers_per_block=1,
+        sample_size=16, in_channels=12, out_channels=12, block_out_channels=(32, 72), layers_per_block=1,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"), up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
         cross_attention_dim=128, attention_head_dim=4, norm_num_groups=4,
     )  # fmt: skip
@@ -100,7 +100,7 @@ def ours(jit_compile):
     }
     settings = Settings("diffusion", steps=1000, batch_size=BATCH_SIZE)
     batches = batches_for(model, settings, data.load("shapes", num_scenes=512), 0)
-    for name in ("AdamW", "Muon"):
+    for name in () if jit_compile else ("AdamW", "Muon"):  # by XLA drawing alone; processor.py has its training
         compile_for(model, settings)
         if name == "AdamW":
             model.compile(keras.optimizers.AdamW(1e-4), text_optimizer=keras.optimizers.AdamW(1e-4))
@@ -111,24 +111,31 @@ def ours(jit_compile):
 
 def measured(python, *arguments):
     command = [python, __file__, *arguments]
-    result = subprocess.run(command, check=True, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    result = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
     return json.loads(result.stdout.splitlines()[-1])
 
 
 def main():
     import report
 
-    if not PEER.exists():
-        subprocess.run([sys.executable, "-m", "venv", PEER.parents[1]], check=True)
+    installed = PEER.parents[1] / "installed"
+    if not installed.exists():
+        subprocess.run([sys.executable, "-m", "venv", "--clear", PEER.parents[1]], check=True)
         subprocess.run([PEER, "-m", "pip", "install", "--quiet", *PACKAGES], check=True)
+        installed.touch()
     kinds = {
         "tfgen": (sys.executable, "ours", ""),
         "tfgen, XLA": (sys.executable, "ours", "jit_compile"),
         "diffusers": (PEER, "diffusers", "contiguous_format"),
         "diffusers, channels last": (PEER, "diffusers", "channels_last"),
     }
-    rounds = [{kind: measured(*command) for kind, command in kinds.items()} for _ in range(ROUNDS)]
-    rate = report.matrix_rate()
+    rounds, rates = [], []
+    for _ in range(ROUNDS):
+        rates.append(report.matrix_rate())
+        rounds.append({kind: measured(*command) for kind, command in kinds.items()})
+        report.write("peer", {"rounds": rounds})
+    rate = statistics.median(rates)
     figures = {"matrix_product_gflops": rate / 1e9, "packages": PACKAGES}
     for kind in kinds:
         arithmetic = rounds[0][kind]["arithmetic"]
@@ -140,7 +147,7 @@ def main():
             figures[kind][task] = {"seconds": report.summary(seconds), "gflops": gflops, "utilisation": 1e9 * gflops / rate}
 
     def fastest(one, name, task):
-        return min(found["seconds"][task] for kind, found in one.items() if kind.startswith(name))
+        return min(found["seconds"][task] for kind, found in one.items() if kind.startswith(name) and task in found["seconds"])
 
     for task in rounds[0]["diffusers"]["seconds"]:
         ratios = [fastest(one, "diffusers", task) / fastest(one, "tfgen", task) for one in rounds]

@@ -36,7 +36,7 @@ def timed(name, function, repeats):
 found, xla = {}, sys.argv[1] == "xla"
 shipped = tfgen.load_model("shapes-diffusion")
 settings = Settings("diffusion", steps=1000)
-model = TextToImageDiffusion(**{**shipped.get_config(), "text_encoder": shipped.text_encoder})
+model = TextToImageDiffusion(**{**shipped.get_config(), "text_encoder": shipped.text_encoder, "ema_half_life": 20_000})
 compile_for(model, settings)
 model.compile(model.optimizer, jit_compile=xla, text_optimizer=model.text_optimizer)
 for batch_size in (1, 16):
@@ -51,18 +51,21 @@ print(json.dumps(found))
 def measured(kernels, compiler):
     command = [sys.executable, "-c", MEASURE, compiler]
     environment = {**os.environ, "TF_ENABLE_ONEDNN_OPTS": KERNELS[kernels]}
-    result = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    result = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
     return json.loads(result.stdout.splitlines()[-1])
 
 
 kinds = [(kernels, compiler) for kernels in KERNELS for compiler in ("no XLA", "xla")]
-rounds = [{kind: measured(*kind) for kind in kinds} for _ in range(ROUNDS)]
-figures = {}
-for kind in kinds:
-    figures[", ".join(kind)] = {
+rounds = []
+for _ in range(ROUNDS):
+    rounds.append({", ".join(kind): measured(*kind) for kind in kinds})
+    report.write("processor", {"rounds": rounds})
+first, figures = next(iter(rounds[0])), {}
+for kind in rounds[0]:
+    figures[kind] = {
         metric: {
             **report.summary([one[kind][metric] for one in rounds]),
-            "times as fast as the first": statistics.median(one[kinds[0]][metric] / one[kind][metric] for one in rounds),
+            "times as fast as the first": statistics.median(one[first][metric] / one[kind][metric] for one in rounds),
         }
         for metric in rounds[0][kind]
     }

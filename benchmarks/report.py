@@ -1,5 +1,6 @@
 """What every benchmark writes beside its figures: machine, versions, command."""
 
+import hashlib
 import io
 import json
 import os
@@ -14,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from tfgen.files import write_whole
+from tfgen.models.registry import find_model
 
 RESULTS = Path(__file__).parent / "results"
 PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
@@ -29,16 +31,31 @@ def summary(measurements):
     }
 
 
+def cpu():
+    """Name of the processor."""
+    cpuinfo = Path("/proc/cpuinfo")
+    names = re.findall(r"model name\s*: (.*)", cpuinfo.read_text()) if cpuinfo.exists() else []
+    return names[0] if names else platform.processor()
+
+
+def weights(name):
+    """By which a result is known to be of these weights of a model."""
+    return hashlib.sha256((find_model(name) / "model.keras").read_bytes()).hexdigest()[:12]
+
+
 def arithmetic(network):
-    """Multiplications and additions of one call of a Keras model with dict inputs, for one picture."""
+    """Multiplications and additions of products and convolutions in one call of a Keras model of dict inputs, for a picture."""
     import tensorflow as tf
+    from tensorflow.python.framework import ops
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+    from tensorflow.python.profiler.internal import flops_registry  # noqa: F401  it says how to count
 
     inputs = {name: tf.TensorSpec((1, *one.shape[1:]), one.dtype) for name, one in network.input.items()}
     called = tf.function(lambda **inputs: network(inputs)).get_concrete_function(**inputs)
     graph = convert_variables_to_constants_v2(called).graph  # where the shapes of weights are known
-    options = {**tf.compat.v1.profiler.ProfileOptionBuilder.float_operation(), "output": "none"}
-    return tf.compat.v1.profiler.profile(graph, options=options).total_float_ops
+    counted = ("MatMul", "BatchMatMulV2", "Conv2D", "Conv2DBackpropInput")
+    nodes = [one.node_def for one in graph.get_operations() if one.type in counted]
+    return int(sum(ops.get_stats_for_node_def(graph, node, "flops").value for node in nodes))
 
 
 def matrix_rate(size=2048, repeats=10):
@@ -53,18 +70,15 @@ def matrix_rate(size=2048, repeats=10):
 
 def write(name, figures):
     """Write RESULTS/NAME.json and print it."""
-    cpuinfo = Path("/proc/cpuinfo")
-    names = re.findall(r"model name\s*: (.*)", cpuinfo.read_text()) if cpuinfo.exists() else []
-    cpu = names[0] if names else platform.processor()
     report = {
         "command": "python " + " ".join(sys.argv),
-        "machine": {"cpu": cpu, "cores": os.cpu_count(), "system": platform.platform()},
+        "machine": {"cpu": cpu(), "cores": os.cpu_count(), "system": platform.platform()},
         "versions": {package: version(package) for package in ("tensorflow", "keras", "keras-nlp", "numpy")}
         | {"python": platform.python_version()},
         "figures": figures,
     }
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{name}.json").write_text(json.dumps(report, indent=2) + "\n")
+    write_whole(RESULTS / f"{name}.json", (json.dumps(report, indent=2) + "\n").encode())
     print(json.dumps(report, indent=2))
 
 

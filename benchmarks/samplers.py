@@ -26,6 +26,7 @@ from tfgen.models.judge import judge_attributes
 RESULTS = report.RESULTS / "samplers.json"
 NUM_PROMPTS, SEED, STEPS = 256, 21, (1, 2, 4, 8, 16, 32, 50)
 
+WEIGHTS = report.weights("shapes-diffusion")
 RUNS = [("uniform", sampler, steps) for sampler in SAMPLERS for steps in STEPS]
 RUNS += [("uniform", "ddpm", 1000)]
 RUNS += [
@@ -41,7 +42,8 @@ def with_grid(model, time_grid):
 
 
 def known_runs():
-    return json.loads(RESULTS.read_text())["figures"]["runs"] if RESULTS.exists() else {}
+    runs = json.loads(RESULTS.read_text())["figures"]["runs"] if RESULTS.exists() else {}
+    return {key: run for key, run in runs.items() if run["weights"] == WEIGHTS}
 
 
 model, judge = tfgen.load_model("shapes-diffusion"), tfgen.load_model("shapes-judge")
@@ -65,6 +67,7 @@ for grid, sampler, steps in RUNS:
     if key not in known_runs():
         start = time.perf_counter()
         pictures = models[grid].generate(prompts, seed=SEED, steps=steps, sampler=sampler)
+        seconds = time.perf_counter() - start
         right = [
             all_right(stated, judge_attributes(judge, part)).mean()
             for (_, stated, _), part in zip(asked, np.split(pictures, 2), strict=True)
@@ -76,7 +79,8 @@ for grid, sampler, steps in RUNS:
             "prompt_accuracy_two_objects": float(right[1]),
             "standard_error": math.sqrt(sum(part * (1 - part) for part in right) / (4 * NUM_PROMPTS)),
             "frechet_distance": distance(pictures),
-            "seconds": time.perf_counter() - start,
+            "seconds": seconds,
+            "weights": WEIGHTS,
         }
         report.write("samplers", {"runs": {**known_runs(), key: found}})
 

@@ -32,19 +32,19 @@ with strategy.scope():
     keras.utils.set_random_seed(0)
     model = training.build(settings, source)
     training.compile_for(model, settings)
-batches, losses = training.batches_for(model, settings, source, 0), []
+batches, losses, ends = training.batches_for(model, settings, source, 0), [], []
 
 
 class Losses(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         losses.append(logs["loss"])  # the mean of the epoch so far
+        ends.append(time.perf_counter())
 
 
-steps = int(sys.argv[2])
+steps, untimed = int(sys.argv[2]), 5
 model.fit(batches, steps_per_epoch=steps, shuffle=False, verbose=0, callbacks=[Losses()])
-start = time.perf_counter()
-model.fit(batches, steps_per_epoch=steps, shuffle=False, verbose=0)
-print(json.dumps({"losses": losses, "seconds": (time.perf_counter() - start) / steps}))
+losses = [number * now - (number - 1) * before for number, (before, now) in enumerate(zip([0.0, *losses], losses), 1)]
+print(json.dumps({"losses": losses, "seconds": (ends[-1] - ends[untimed - 1]) / (steps - untimed)}))
 """
 
 
@@ -54,7 +54,7 @@ def begin(cores, **environment):
 
 
 def result(process):
-    output, _ = process.communicate()
+    output, _ = process.communicate(timeout=1800)
     assert process.returncode == 0
     return json.loads(output.splitlines()[-1])
 
@@ -66,8 +66,12 @@ def two_workers():
         workers = [f"127.0.0.1:{one.getsockname()[1]}" for one in (first, second)]
     places = [{"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}} for index in (0, 1)]
     processes = [begin([index], TF_CONFIG=json.dumps(place)) for index, place in enumerate(places)]
-    first, _ = [result(process) for process in processes]
-    return first
+    try:
+        first, _ = [result(process) for process in processes]
+        return first
+    finally:
+        for process in processes:
+            process.kill()
 
 
 kinds = {
@@ -75,7 +79,10 @@ kinds = {
     "one worker, two cores": lambda: result(begin([0, 1])),
     "two workers, one core each": two_workers,
 }
-rounds = [{name: run() for name, run in kinds.items()} for _ in range(ROUNDS)]
+rounds = []
+for _ in range(ROUNDS):
+    rounds.append({name: run() for name, run in kinds.items()})
+    report.write("workers", {"rounds": rounds})
 first, *_, second = (rounds[0][name]["losses"] for name in kinds)
 figures = {
     "seconds_per_step": {name: report.summary([one[name]["seconds"] for one in rounds]) for name in kinds},
