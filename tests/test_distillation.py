@@ -98,6 +98,7 @@ def test_a_run_that_ended_while_the_teacher_drew_goes_on(teacher_folder, tmp_pat
         ({"model": "fashion-vae"}, "cannot teach"),
         ({"model": "no-such-model"}, "no model"),
         ({"pictures": 3}, "make no teacher"),
+        ({"num_pictures": 0}, "give a whole number from 1"),
         ({}, "set image_size to 32"),  # that which ships draws 32x32
     ],
 )

@@ -53,6 +53,8 @@ def test_what_cannot_be_measured_is_refused():
         evaluation.evaluate("shapes-judge")
     with pytest.raises(ValueError, match="no extractor ships"):
         evaluation.evaluate("mnist-vae", "cifar10")
+    with pytest.raises(ValueError, match="fashion-vae is no judge"):
+        evaluation.evaluate("mnist-vae", extractor="fashion-vae")
 
 
 def test_cards_say_what_was_measured():

@@ -205,11 +205,26 @@ def test_a_run_may_begin_with_a_model(family, tmp_path):
     assert training.read_settings(tmp_path / "second" / "settings.toml").begin_with == str(tmp_path / "first")
 
 
+@pytest.mark.parametrize("encoder", ["transformer", "preset", "word_vectors"])
+def test_a_model_that_is_trained_further_knows_the_new_words(encoder, tmp_path):
+    """But for one of word vectors, which has none for them."""
+    options = {"num_scenes": 20, "loosened": 1.0}
+    begun = settings("vae", text={"encoder": encoder})
+    training.train(begun, tmp_path / "first", verbose=0)
+    further = dataclasses.replace(begun, begin_with=str(tmp_path / "first"), text={}, model={}, options=options)
+    training.train(further, tmp_path / "second", verbose=0)
+    before, after = (
+        tfgen.load_model(tmp_path / name).text_encoder.tokenizer.unknown_words(["red □ circle"]) for name in ("first", "second")
+    )
+    assert before == ["□"]
+    assert after == (["□"] if encoder == "word_vectors" else [])
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"family": "vae", "begin_with": "fashion-dcgan"}, "a model of the same family"),
-        ({"family": "vae", "begin_with": "mnist-vae"}, "set image_size to 28"),
+        ({"family": "vae", "begin_with": "mnist-vae", "image_size": 28}, "give data of 1 channels"),
         ({"family": "vae", "begin_with": "mnist-vae", "text": TEXT}, "keeps its text encoder"),
         ({"family": "judge", "begin_with": "shapes-judge"}, "for a dcgan, vae or diffusion"),
     ],
@@ -218,6 +233,24 @@ def test_what_a_run_cannot_begin_with_is_refused(changes, message, tmp_path):
     with pytest.raises(ValueError, match=message):
         training.train(training.Settings(**{"image_size": 16, "options": {"num_scenes": 8}, **changes}), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_captions_that_name_nothing_are_refused(tmp_path):
+    for kind in ("photo", "drawing"):
+        (tmp_path / "pictures" / kind).mkdir(parents=True)
+        for index in range(8):
+            Image.new("RGB", (16, 16), (30 * index, 0, 0)).save(tmp_path / "pictures" / kind / f"{index}.png")
+    chosen = settings("diffusion", data=f"folder:{tmp_path / 'pictures'}", options={})
+    with pytest.raises(ValueError, match=r"'(photo|drawing)' name nothing that a picture shows"):
+        training.train(chosen, tmp_path / "model", verbose=0)
+    assert not (tmp_path / "model").exists()
+
+
+def test_minutes_are_refused_where_several_workers_would_count_them(tmp_path, monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", "{}")
+    source = training.data.load("shapes", image_size=16, num_scenes=8)
+    with pytest.raises(ValueError, match="leave out --minutes and give --epochs"):
+        training._with_steps(settings("vae"), source, None, 1)
 
 
 def test_minutes_set_the_number_of_steps(tmp_path):
@@ -257,6 +290,7 @@ def test_a_folder_in_use_is_left_alone(tmp_path):
         ("family = 'vae'\noptions = 3", "of type dict"),
         ("family = 'vae'\n[options]\nspeed = 1", "no option 'speed'; it takes num_scenes"),
         ("family = 'vae'\n[augmentation]\nflop = true", "choose from flip, rotation"),
+        ("family = 'vae'\n[augmentation]\nzoom = 2", "zoom is 2; give a number from 0 to 0.9"),
         ("family = 'vae'\ndata = 'folder:x'\n[options]\nseed = 1", "no option 'seed'; it takes none"),
     ],
 )

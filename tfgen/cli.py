@@ -140,8 +140,9 @@ def train(
             settings = training.Settings(family=family.value)
     if settings.family != family:
         raise ValueError(f"{out if resume else config} trains a {settings.family}; type `tfgen train {settings.family} …`")
-    if data and data.startswith("folder:"):  # found again from wherever the run is resumed, or repeated from its settings
-        data = "folder:" + os.path.abspath(data.removeprefix("folder:"))
+    if data and data.startswith("folder:") and data != "folder:":
+        # Found again from wherever the run is resumed, or repeated from its settings.
+        data = "folder:" + os.path.abspath(os.path.expanduser(data.removeprefix("folder:")))
     given = {
         "data": data, "language": language, "image_size": image_size, "batch_size": batch_size, "seed": seed,
         "begin_with": begin_with and lasting_name(begin_with),

@@ -37,6 +37,10 @@ class Teaching:
     sampler: str = "ddim"
     time_grid: str = "karras"
 
+    def __post_init__(self):
+        if not isinstance(self.num_pictures, int) or self.num_pictures < 1:
+            raise ValueError(f"num_pictures is {self.num_pictures!r}; give a whole number from 1")
+
     def load(self):
         """The teacher, a `TextToImageDiffusion`, that draws by these settings.
 

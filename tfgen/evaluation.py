@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from dataclasses import dataclass
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -84,7 +85,8 @@ def evaluate(name, source=None, num_images=None, num_seeds=3, extractor=None):
     if source == "shapes" and model.text_encoder is not None and read.reads_scenes:
         rounds = _scene_rounds(model, read.judge, num_images or _NUM_PROMPTS, num_seeds, scores)
     else:
-        rounds = _test_split_rounds(model, read, source, language, num_images or _NUM_IMAGES, num_seeds, scores)
+        examples = _examples(model, _test_split(model, source, language, options), source)
+        rounds = _test_split_rounds(model, read, examples, num_images or _NUM_IMAGES, num_seeds, scores)
     progress = keras.utils.Progbar(num_seeds, unit_name="seed")
     drawn = []
     for pictures in rounds:
@@ -93,10 +95,12 @@ def evaluate(name, source=None, num_images=None, num_seeds=3, extractor=None):
         progress.add(1)
     training = data.load(source, split, model.image_size, language, **options)
     nearest = _nearest_training_pictures(read, training, drawn, scores)
+    tokenizer = model.text_encoder and model.text_encoder.tokenizer
+    batches = data.prepare(_test_split(model, source, language, options), tokenizer, 256)
     if isinstance(model, VAE):
-        _held_out_elbo(model, source, language, scores)
+        _held_out_elbo(model, batches, scores)
     if isinstance(model, TextToImageDiffusion) and not isinstance(model, FewStepStudent):  # which knows no pictures half-noised
-        _errors_by_time(model, source, language, scores)
+        _errors_by_time(model, batches, scores)
     first = drawn[0]
     report = {
         "model": str(name),
@@ -150,7 +154,9 @@ class _Reader:
             self.extractor = metrics.inception_v3("imagenet" if name == "inception_v3" else name)
         else:
             self.judge = load_model(name)
-            self.extractor = metrics.feature_extractor(self.judge, name=str(name))
+            if isinstance(self.judge, ImageModel):
+                raise ValueError(f"{name} is no judge; give one such as mnist-judge, inception_v3, or a file of its weights")
+            self.extractor = metrics.feature_extractor(self.judge, name=Path(name).name)
 
     @property
     def reads_scenes(self):
@@ -218,12 +224,15 @@ def _scene_rounds(model, judge, num_prompts, num_seeds, scores):
         yield _Pictures(*(np.concatenate(pile)[mixed] for pile in (drawn, *others)))
 
 
-def _test_split_rounds(model, read, source, language, num_images, num_seeds, scores):
+def _test_split(model, source, language, options):
+    """Held-out examples, of the same kind of scenes or from the same place as those of the training."""
+    kept = {name: options[name] for name in ("num_objects", "textures", "data_dir") if name in options}
+    return data.load(source, "test", model.image_size, language, **kept)
+
+
+def _test_split_rounds(model, read, examples, num_images, num_seeds, scores):
     """`_Pictures` beside two halves of the test split, seed by seed; of captions from there if the model takes prompts."""
-    examples = _examples(model, source, language)
     num_images = min(num_images, len(examples["image"]) // 2)
-    if num_images < _LEAST_IMAGES:
-        raise ValueError(f"the test split of {source} has {len(examples['image'])} pictures; {2 * _LEAST_IMAGES} are needed")
     for seed in range(num_seeds):
         chosen = np.random.default_rng(seed).permutation(len(examples["image"]))
         first, second = chosen[:num_images], chosen[num_images : 2 * num_images]
@@ -249,15 +258,17 @@ def _softmax(logits):
     return exponentials / exponentials.sum(axis=1, keepdims=True)
 
 
-def _examples(model, source, language):
+def _examples(model, test_split, source):
     """All of the test split as arrays: image uint8 [N, H, W, C], caption str [N], and what else there is."""
     batches = []
-    for batch in data.load(source, "test", model.image_size, language).batch(256).as_numpy_iterator():
+    for batch in test_split.batch(256).as_numpy_iterator():
         batches.append({**batch, "image": np.round((batch["image"] + 1) * 127.5).astype(np.uint8)})
     whole = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
     if whole["image"].shape[1:] != model.image_shape:
         shape = whole["image"].shape[1:]
         raise ValueError(f"{source} has pictures {shape}, the model draws {model.image_shape}; give the data of its training")
+    if len(whole["image"]) < 2 * _LEAST_IMAGES:
+        raise ValueError(f"the test split of {source} has {len(whole['image'])} pictures; {2 * _LEAST_IMAGES} are needed")
     return {**whole, "caption": np.array([caption.decode() for caption in whole["caption"]])}
 
 
@@ -300,21 +311,16 @@ def _nearest_training_pictures(read, training, drawn, scores):
     return nearest
 
 
-def _test_batches(model, source, language):
-    tokenizer = model.text_encoder and model.text_encoder.tokenizer
-    return data.prepare(data.load(source, "test", model.image_size, language), tokenizer, 256)
-
-
-def _errors_by_time(model, source, language, scores):
+def _errors_by_time(model, batches, scores):
     """Over the first 2,048 pictures of the test split."""
-    errors = [model.error_by_time(batch, _TIMES) for batch in _test_batches(model, source, language).take(8)]
+    errors = [model.error_by_time(batch, _TIMES) for batch in batches.take(8)]
     for time, error in zip(_TIMES, np.mean(errors, axis=0), strict=True):
         scores.add(f"x0_error_at_{time}", error)
 
 
-def _held_out_elbo(model, source, language, scores):
+def _held_out_elbo(model, batches, scores):
     metric = metrics.HeldOutELBO(model)
-    for batch in _test_batches(model, source, language):
+    for batch in batches:
         metric.update_state(batch)
     for name, value in metric.result().items():
         scores.add(name, value)

@@ -104,18 +104,12 @@ def _signatures(model):
             image = resize(tf.cast(image, tf.float32) / 127.5 - 1, model.image_size)
             return tf.ensure_shape(image, model.image_shape)
 
-        def pooled(prompt):
-            if prompt is None:
-                return {}
-            token_ids = model.tokenize(prompt)
-            return {"pooled": model.averaged_text_encoder(token_ids, token_ids != 0)["pooled"]}
-
         def encode(image_bytes, prompt=None):
             pictures = tf.map_fn(read, image_bytes, fn_output_signature=tf.TensorSpec(model.image_shape, tf.float32))
-            return {"latents": model.averaged_encoder({"image": pictures, **pooled(prompt)})["mean"]}
+            return {"latents": model.averaged_encoder({"image": pictures, **model.pooled_text(model.tokenize(prompt))})["mean"]}
 
         def decode(latents, prompt=None):
-            return _png(to_uint8(model.draw(latents, pooled(prompt))))
+            return _png(to_uint8(model.draw(latents, model.pooled_text(model.tokenize(prompt)))))
 
         yield "encode", encode, [tf.TensorSpec([None], tf.string, "image_bytes"), *with_text]
         yield "decode", decode, [tf.TensorSpec([None, model.latent_size], tf.float32, "latents"), *with_text]

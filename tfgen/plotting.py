@@ -201,7 +201,7 @@ def attention_page(found, file, num_steps=6):
     panels = figure.subplots(len(steps), len(found.words) + 1, squeeze=False)
     brightest = found.maps[steps].max(axis=(0, 2, 3))  # of each word: [CLS] would else outshine the others
     for row, step in zip(panels, steps, strict=True):
-        row[0].imshow(found.images[step].squeeze(), cmap="gray")
+        row[0].imshow(found.images[step].squeeze(), cmap="gray", vmin=0, vmax=255)
         row[0].set_ylabel(f"t = {found.times[step]:.2f}", fontsize=8)
         for panel, values, top in zip(row[1:], found.maps[step], brightest, strict=True):
             panel.imshow(values, cmap="magma", vmin=0, vmax=top)

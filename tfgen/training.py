@@ -81,7 +81,7 @@ class Settings:
 
     def __post_init__(self):
         if self.family not in _LEARNING_RATES:
-            raise ValueError(f"unknown family {self.family!r}; choose from {', '.join(FAMILIES)}")
+            raise ValueError(f"unknown family {self.family!r}; choose from {', '.join(_LEARNING_RATES)}")
         for item in dataclasses.fields(self):
             value, kinds = getattr(self, item.name), (int, float) if item.type is float else item.type
             if not isinstance(value, kinds):
@@ -100,6 +100,7 @@ class Settings:
         for name in self.augmentation:
             if name not in changes:
                 raise ValueError(f"unknown augmentation {name!r}; choose from {', '.join(changes)}")
+        data.Augmentation(**self.augmentation)  # refuses unusable numbers before anything is made
 
 
 def read_settings(file):
@@ -196,7 +197,8 @@ def train(settings, folder, *, epochs=None, minutes=None, resume=False, verbose=
         raise ValueError(f"[options] settings make no {settings.data}: {error}") from None
     if settings.family == "student":
         source = source.repeat().take(_teaching(settings).num_pictures)
-    settings = _with_steps(settings, source, epochs, minutes)
+    with strategy.scope():  # the pace is that of all devices together
+        settings = _with_steps(settings, source, epochs, minutes)
     keras.utils.set_random_seed(settings.seed)
     with strategy.scope():
         model = load_model(checkpoint) if resume and checkpoint.exists() else build(settings, source)
@@ -266,6 +268,8 @@ def build(settings, source):
         return build_judge(shape[0], shape[-1], _num_classes(settings, source))
     beginning = _beginning(settings, shape)
     if beginning is not None:
+        if settings.begin_with and getattr(beginning, "text_encoder", None):
+            beginning.text_encoder.tokenizer.learn_words(_corpus(settings, source))
         return beginning
     arguments = {"image_size": shape[0], "image_channels": shape[-1], **settings.model}
     if settings.family == "diffusion" or settings.text:
@@ -287,7 +291,9 @@ def _beginning(settings, shape):
     else:
         return None
     if known.image_shape != shape:
-        raise ValueError(f"the model to begin with draws pictures {known.image_shape}; set image_size to {known.image_size}")
+        is_size = known.image_channels == shape[-1]
+        advice = f"set image_size to {known.image_size}" if is_size else f"give data of {known.image_channels} channels"
+        raise ValueError(f"the model to begin with draws pictures {known.image_shape}; {advice}")
     try:
         return begin(known, **settings.model)
     except TypeError as error:
@@ -307,20 +313,31 @@ def _text_encoder(settings, source):
     kind = chosen.pop("encoder")
     if kind not in _TEXT_ENCODERS:
         raise ValueError(f"unknown [text] encoder {kind!r}; choose from {', '.join(_TEXT_ENCODERS)}")
-    if settings.data == "shapes":
-        corpus = captions.vocabulary_corpus()
-    else:
-        corpus = [caption.decode() for caption in source.map(lambda example: example["caption"]).as_numpy_iterator()]
+    corpus = _corpus(settings, source)
     try:
         if kind == "word_vectors":
-            return text.build_word_vector_encoder(corpus, **chosen)
-        if kind == "preset":
-            return text.load_preset_encoder(find_preset(chosen.pop("preset", "bilingual-bert")), corpus, **chosen)
-        names = [name for name in ("vocabulary_size", "sequence_length") if name in chosen]
-        tokenizer = text.build_tokenizer(corpus, **{name: chosen.pop(name) for name in names})
-        return text.TransformerTextEncoder(tokenizer, **chosen)
+            encoder = text.build_word_vector_encoder(corpus, **chosen)
+        elif kind == "preset":
+            encoder = text.load_preset_encoder(find_preset(chosen.pop("preset", "bilingual-bert")), corpus, **chosen)
+        else:
+            names = [name for name in ("vocabulary_size", "sequence_length") if name in chosen]
+            tokenizer = text.build_tokenizer(corpus, **{name: chosen.pop(name) for name in names})
+            encoder = text.TransformerTextEncoder(tokenizer, **chosen)
     except TypeError as error:
         raise ValueError(f"[text] settings make no text encoder: {error}") from None
+    batches = (encoder.tokenizer(corpus[start : start + 1000]) for start in range(0, len(corpus), 1000))
+    if all((token_ids == encoder.tokenizer.empty_caption()).numpy().all() for token_ids in batches):
+        raise ValueError(f"captions such as {corpus[0]!r} name nothing that a picture shows; give some as 'a photo of a cat'")
+    return encoder
+
+
+def _corpus(settings, source):
+    """Captions with all words of a source."""
+    if settings.data == "shapes":
+        kind = {"num_objects": (1, 2), "textures": ("solid",), "loosened": 0.0, **settings.options}
+        kind = {name: kind[name] for name in ("num_objects", "textures", "loosened")}
+        return captions.vocabulary_corpus(language=settings.language, **kind)
+    return [caption.decode() for caption in source.map(lambda example: example["caption"]).as_numpy_iterator()]
 
 
 def _num_classes(settings, source):
@@ -348,6 +365,8 @@ def _with_steps(settings, source, epochs, minutes):
     """Whole epochs, of the length asked for or a little off: as many as the settings' steps, `epochs` or `minutes` make."""
     one_pass = max(1, int(source.cardinality()) // settings.batch_size)
     steps, per_epoch = settings.steps, settings.steps_per_epoch or one_pass
+    if minutes and "TF_CONFIG" in os.environ:
+        raise ValueError("each worker would measure another pace; leave out --minutes and give --epochs")
     if minutes and settings.family == "student":
         raise ValueError("how long the teacher draws is not known before; leave out --minutes and give --epochs")
     if not steps and minutes:
@@ -365,17 +384,22 @@ def _steps_in(seconds, settings, source):
     compile_for(model, settings)
     source = source.take(4 * _MATCHING_BATCH)
     step = _seconds_per_step(model, batches_for(model, settings, source, 0))
-    if getattr(model, "text_encoder", None) is None:
+    if settings.begin_with or getattr(model, "text_encoder", None) is None:
         return seconds / step
     matching = _seconds_per_step(*_caption_matching(model, settings, source, 1000))
     return max(seconds / (step + matching * _MATCHING_PART), (seconds - _MATCHING_STEPS * matching) / step)
 
 
 def _seconds_per_step(model, batches):
-    model.fit(batches, steps_per_epoch=5, shuffle=False, verbose=0)  # traces
-    start = time.perf_counter()
-    model.fit(batches, steps_per_epoch=20, shuffle=False, verbose=0)
-    return (time.perf_counter() - start) / 20
+    def seconds(steps):
+        start = time.perf_counter()
+        model.fit(batches, steps_per_epoch=steps, shuffle=False, verbose=0)
+        return time.perf_counter() - start
+
+    seconds(5)  # traces
+    few = seconds(10)
+    more = int(min(400, max(20, 30 / few)))  # some three seconds, if steps are short: the beginning of `fit` does not count
+    return max(1e-4, seconds(10 + more) - few) / more
 
 
 def match_captions(model, settings, source, verbose):

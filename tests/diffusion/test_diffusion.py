@@ -93,6 +93,16 @@ def test_samplers_converge_to_the_exact_path_in_their_order(name, sampler, order
 
 
 @pytest.mark.parametrize("name", schedules.SCHEDULES)
+@pytest.mark.parametrize("sampler", [name for name in samplers.SAMPLERS if name != "ddpm"])
+def test_one_step_leads_to_what_the_noise_is_taken_for(name, sampler):
+    schedule, x = schedules.get(name), tf.random.stateless_normal([16, 1, 1, 1], (0, 1))
+    found = samplers.SAMPLERS[sampler](gaussian_denoiser(schedule), x, samplers.uniform_times(1), schedule)
+    if sampler not in ("euler", "heun"):  # which go straight on in t
+        assert np.allclose(found, gaussian_denoiser(schedule)(x, tf.constant(1.0)), atol=1e-5)
+    assert np.isfinite(found).all()
+
+
+@pytest.mark.parametrize("name", schedules.SCHEDULES)
 def test_times_are_spaced_as_they_say(name):
     schedule = schedules.get(name)
 

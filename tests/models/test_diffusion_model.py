@@ -27,6 +27,13 @@ def test_words_look_where_they_are_drawn(found):
     assert red[16:, 16:].sum() == 0
 
 
+@pytest.mark.parametrize("settings", [{"time_grid": "karras"}, {"sampler": "unipc"}, {"sampler": "ddpm"}])
+def test_the_picture_whose_attention_is_shown_is_the_one_that_is_drawn(settings, make_model):
+    model = make_model("diffusion", **settings)
+    drawn = model.generate("a red star", seed=3)[0].astype(int)
+    assert np.abs(model.attention_maps("a red star", seed=3).images[-1] - drawn).max() <= 1
+
+
 def test_attention_is_shown_word_by_word(found, tmp_path):
     plotting.attention_page(found, tmp_path / "page.png", num_steps=3)
     with Image.open(tmp_path / "page.png") as page:

@@ -61,6 +61,22 @@ def test_pictures_come_in_the_order_of_prompts_and_belong_to_their_seeds(family,
     assert np.abs(many[-1].astype(int) - model.generate(PROMPTS[0], seed=3 + MAX_BATCH + 1)[0]).max() <= 1
 
 
+def test_seeds_are_whole_numbers(make_model):
+    for seed in (1.5, [0.9], None, "7"):
+        with pytest.raises(ValueError, match="give a whole number, or one for each picture"):
+            make_model("dcgan").generate("a star", seed=seed)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_batches_of_any_size_are_drawn_by_the_same_graphs(family, make_model, capfd):
+    model = make_model(family)
+    for num_images in (1, 2, 3, 5, 8, 4, 6, 7, 9):
+        model.generate("a star", num_images=num_images)
+    assert "triggered tf.function retracing" not in capfd.readouterr().err
+    draw = {"dcgan": "_draw", "vae": "draw"}.get(family, "_from_noise")
+    assert getattr(model, draw).experimental_get_tracing_count() <= 2
+
+
 def test_what_a_prompt_says_in_vain_is_named(make_model):
     model = make_model("vae")
     with pytest.warns(PromptWarning, match=r"never saw: giraffe, crcle \(nearest: circle\)"):
@@ -71,6 +87,9 @@ def test_what_a_prompt_says_in_vain_is_named(make_model):
     assert np.array_equal(images, model.generate(["", ""], seed=[4, 5]))
     with pytest.warns(PromptWarning, match="longer than 24 tokens"):
         model.generate("a red circle " * 9)
+    with pytest.warns(PromptWarning) as warned:
+        make_model("diffusion").generate("a star", negative_prompts="a giraffe")
+    assert "named in: a giraffe; of no effect as a negative prompt" in str(warned[1].message)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -24,6 +24,12 @@ class Augmentation:
     zoom: float = 0.0
     shift: float = 0.0
 
+    def __post_init__(self):
+        for name, most in (("rotation", 180), ("zoom", 0.9), ("shift", 1)):
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or not 0 <= value <= most:
+                raise ValueError(f"{name} is {value!r}; give a number from 0 to {most}")
+
 
 # RE2 patterns over lower-case captions.
 _SIDES = r"left|right|upper|lower|top|bottom|above|below|over|under|at the|center|middle|corner|half"

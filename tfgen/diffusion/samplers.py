@@ -32,19 +32,18 @@ def log_snr_times(steps, schedule):
     return _times_of_noise(np.geomspace(_MAX_SIGMA, _MIN_SIGMA, steps), schedule)
 
 
-def karras_times(steps, schedule, rho=7.0):
-    """Times from 1 down to 0 between which (sigma / alpha)^(1 / rho) falls evenly, from 80 to 0.002 (Karras et al., 2022,
+def karras_times(steps, schedule):
+    """Times from 1 down to 0 between which (sigma / alpha)^(1/7) falls evenly, from 80 to 0.002 (Karras et al., 2022,
     arXiv:2206.00364, equation 5): most of them where there is little noise.
 
     Args:
         steps: how many.
         schedule: function t -> (alpha, sigma).
-        rho: 1 is evenly in sigma / alpha.
 
     Returns:
         float32 [steps + 1].
     """
-    return _times_of_noise(np.linspace(_MAX_SIGMA ** (1 / rho), _MIN_SIGMA ** (1 / rho), steps) ** rho, schedule)
+    return _times_of_noise(np.linspace(_MAX_SIGMA ** (1 / 7), _MIN_SIGMA ** (1 / 7), steps) ** 7, schedule)
 
 
 def _times_of_noise(noise, schedule):
@@ -144,8 +143,9 @@ def _slope(denoise, times, schedule, callback):
 
 
 def dpmpp_2m(denoise, x, times, schedule, noise=None, callback=None):
-    """Sample with DPM-Solver++ (2M), of second order at one call of the network a step (Lu et al., 2022, arXiv:2211.01095,
-    algorithm 2). Arguments and result as of `ddim`; draws no noise."""
+    """Sample with the multistep form of DPM-Solver++, of second order at one call of the network a step (Lu et al., 2022,
+    arXiv:2211.01095, equation 8): the line through two estimates is integrated exactly, where their algorithm 2 has
+    (1 - e^-h) h / 2 in place of h - 1 + e^-h. Arguments and result as of `ddim`; draws no noise."""
     return _multistep(denoise, x, times, schedule, 2, callback)
 
 
@@ -165,8 +165,9 @@ def _multistep(denoise, x, times, schedule, order, callback, corrects=False):
     exact_times = ops.cast(times, "float64")  # differences of small steps
     alphas, sigmas = schedule(exact_times)
     lambdas = ops.log(alphas) - ops.log(sigmas)
-    lambdas = ops.where(alphas > 0, lambdas, lambdas[1] - _BEYOND)
-    lambdas = ops.where(sigmas > 0, lambdas, lambdas[-2] + _BEYOND)
+    first, last = (lambdas[1], lambdas[-2]) if times.shape[0] > 2 else (0.0, 0.0)  # a single step has nothing between
+    lambdas = ops.where(alphas > 0, lambdas, first - _BEYOND)
+    lambdas = ops.where(sigmas > 0, lambdas, last + _BEYOND)
     keeps = ops.cast(sigmas[1:] / sigmas[:-1], x.dtype)
     # Over the last step, to no noise at all, an estimate can only be taken for constant.
     orders = ops.minimum(ops.where(sigmas[1:] > 0, order, 1), 1 + ops.arange(times.shape[0] - 1))

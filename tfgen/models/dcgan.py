@@ -276,10 +276,7 @@ class DCGAN(ImageModel):
 
     @tf.function(reduce_retracing=True)  # the last of several batches is smaller
     def _draw(self, latents, token_ids):
-        text = {}
-        if self.text_encoder:
-            text["pooled"] = self.averaged_text_encoder(token_ids, token_ids != 0)["pooled"]
-        return self.averaged_generator({"latents": latents, **text})
+        return self.averaged_generator({"latents": latents, **self.pooled_text(token_ids)})
 
     def sample(self, seeds, token_ids, negative_token_ids):
         """Pictures float32 [B, H, W, C] from seeds int64 [B] and token ids [B, T] or None."""

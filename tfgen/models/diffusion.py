@@ -1,6 +1,5 @@
 """Text-to-image diffusion: a U-Net learns to say what a noisy picture shows, and is asked again and again."""
 
-import functools
 from dataclasses import dataclass
 
 import keras
@@ -135,8 +134,9 @@ class TextToImageDiffusion(ImageModel):
             images.append(to_uint8(x0)[0])
 
         denoise = self.denoiser(token_ids, self.tokenize([""]), self.guidance_scale)
-        x = gaussian(tf.constant([seed], tf.int64), self.image_shape)
-        samplers.ddim(denoise, x, samplers.uniform_times(steps), schedules.get(self.schedule), callback=look)
+        seeds, schedule = tf.constant([seed], tf.int64), schedules.get(self.schedule)
+        grid, noise = samplers.TIME_GRIDS[self.time_grid](steps, schedule), self._step_noise(seeds)
+        samplers.SAMPLERS[self.sampler](denoise, self._pure_noise(seeds), grid, schedule, noise, callback=look)
         return AttentionMaps(words, np.array(times), np.stack(maps).transpose(0, 3, 1, 2), np.stack(images))
 
     def draw_noise(self, num_images, seed):
@@ -220,8 +220,9 @@ class TextToImageDiffusion(ImageModel):
 
     def sample(self, seeds, token_ids, negative_token_ids, *, steps, guidance_scale, sampler):
         """Pictures float32 [B, H, W, C] from seeds int64 [B] and token ids [B, T]."""
-        scale = tf.convert_to_tensor(guidance_scale, tf.float32)
-        times = samplers.TIME_GRIDS[self.time_grid](steps, schedules.get(self.schedule))
+        scale = tf.broadcast_to(tf.convert_to_tensor(guidance_scale, tf.float32), tf.shape(seeds))
+        # Known when a graph is traced: so one graph is for any number of pictures, but for one number of steps.
+        times = tuple(samplers.TIME_GRIDS[self.time_grid](steps, schedules.get(self.schedule)).tolist())
         x = self._pure_noise(seeds)
         # Noise is drawn outside XLA, where it would be other noise; and a model server refuses XLA.
         by_xla = self.chosen_jit_compile is True and sampler != "ddpm" and not tf.inside_function()
@@ -235,10 +236,14 @@ class TextToImageDiffusion(ImageModel):
 
     def _path(self, x, seeds, token_ids, negative_token_ids, times, guidance_scale, sampler):
         denoise = self.denoiser(token_ids, negative_token_ids, guidance_scale)
-        noise = functools.partial(_step_noise, seeds, self.image_shape)
-        return samplers.SAMPLERS[sampler](denoise, x, times, schedules.get(self.schedule), noise)
+        times = np.array(times, np.float32)
+        return samplers.SAMPLERS[sampler](denoise, x, times, schedules.get(self.schedule), self._step_noise(seeds))
 
-    _from_noise, _from_noise_by_xla = tf.function(_path), tf.function(_path, jit_compile=True)
+    _from_noise, _from_noise_by_xla = tf.function(_path, reduce_retracing=True), tf.function(_path, jit_compile=True)
+
+    def _step_noise(self, seeds):
+        """A function from a step of the sampler to its noise [B, H, W, C]."""
+        return lambda step: gaussian(seeds, self.image_shape, stream=step + 1)
 
     def steering(self, token_ids, guidance_scale):
         """What steers the averaged U-Net, for prompts [B, T]: features of the text, and the scale if it reads that."""
@@ -252,7 +257,3 @@ class TextToImageDiffusion(ImageModel):
 
         positive, negative = self.steering(token_ids, guidance_scale), self.steering(negative_token_ids, guidance_scale)
         return classifier_free(denoise, positive, negative, guidance_scale, self.guidance_rescale, self.guidance_interval)
-
-
-def _step_noise(seeds, shape, step):
-    return gaussian(seeds, shape, stream=step + 1)

@@ -208,13 +208,15 @@ class ImageModel(keras.Model):
         if not isinstance(num_images, int | np.integer) or num_images < 1:
             raise ValueError(f"num_images is {num_images!r}; give a whole number from 1")
         total = num_images * len(prompts)
+        if not all(isinstance(one, int | np.integer) for one in np.ravel(np.asarray(seed, object))):
+            raise ValueError(f"seed is {seed!r}; give a whole number, or one for each picture")
         try:
             seeds = np.asarray(seed, np.int64) if np.ndim(seed) else np.arange(total, dtype=np.int64) + seed
         except OverflowError:
             raise ValueError("a seed is beyond 64 bits; give whole numbers from -2**63 to 2**63 - 1") from None
         if seeds.shape != (total,):
             raise ValueError(f"{seeds.size} seeds for {total} pictures; give one int, or one for each picture")
-        for note in self._passed_over([*prompts, *negative_prompts]):
+        for note in self._passed_over(prompts, negative_prompts):
             warnings.warn(note, PromptWarning, stacklevel=2)
         prompts = [prompt for prompt in prompts for _ in range(num_images)]
         negative_prompts = [prompt for prompt in negative_prompts for _ in range(num_images)]
@@ -230,6 +232,12 @@ class ImageModel(keras.Model):
     def tokenize(self, prompts):
         """Token ids [B, T] of prompts [B]; None for a model without text."""
         return None if self.text_encoder is None else self.text_encoder.tokenizer(prompts)
+
+    def pooled_text(self, token_ids):
+        """The averaged encoder's pooled vectors, {"pooled": [B, D]}, of token ids [B, T]; {} for a model without text."""
+        if self.text_encoder is None:
+            return {}
+        return {"pooled": self.averaged_text_encoder(token_ids, token_ids != 0)["pooled"]}
 
     def _check_prompts(self, prompts, negative_prompts):
         if self.text_encoder is None:
@@ -248,9 +256,9 @@ class ImageModel(keras.Model):
                 raise ValueError(f"a prompt must be a string of at most {MAX_PROMPT_CHARACTERS:,} characters")
         return prompts, list(negative_prompts)
 
-    def _passed_over(self, prompts):
+    def _passed_over(self, wanted, unwanted):
         """One line for each kind of thing in prompts that does not reach the picture."""
-        prompts = [prompt for prompt in dict.fromkeys(prompts) if prompt]
+        prompts = [prompt for prompt in dict.fromkeys([*wanted, *unwanted]) if prompt]
         if not prompts:
             return
         tokenizer = self.text_encoder.tokenizer
@@ -260,10 +268,12 @@ class ImageModel(keras.Model):
             shown = [_short(word) + (f" (nearest: {near[0]})" if near else "") for word, near in nearest.items()]
             yield f"words this model never saw: {', '.join(shown)}"
         token_ids = tokenizer(prompts).numpy()
-        at_random = (token_ids == tokenizer.empty_caption()).all(axis=1)
-        if at_random.any():
-            shown = [_short(prompt) for prompt, nothing in zip(prompts, at_random, strict=True) if nothing][:_MOST_SHOWN]
-            yield f"nothing that this model draws is named in: {', '.join(shown)}; drawn at random"
+        says_nothing = (token_ids == tokenizer.empty_caption()).all(axis=1)
+        silent = [prompt for prompt, nothing in zip(prompts, says_nothing, strict=True) if nothing]
+        for among, outcome in ((wanted, "drawn at random"), (unwanted, "of no effect as a negative prompt")):
+            shown = [_short(prompt) for prompt in silent if prompt in among][:_MOST_SHOWN]
+            if shown:
+                yield f"nothing that this model draws is named in: {', '.join(shown)}; {outcome}"
         if token_ids[:, -1].any() and tokenizer.longer()(prompts)[:, -1].numpy().any():
             yield f"the prompt is longer than {tokenizer.caption_length} tokens; the rest was cut"
 

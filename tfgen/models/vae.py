@@ -85,8 +85,8 @@ class VAE(ImageModel):
         caption_dropout, ema_half_life: see `ImageModel`; everything but training uses the averaged networks.
 
     Metrics: `loss`, and in nats a picture `negative_elbo` (beta 1, no free bits), `reconstruction` (the negative log
-    likelihood) and `kl`; with `matching_weight` also `matching_loss`, of the drawn pictures,
-    which the `loss` of held-out pictures leaves out.
+    likelihood) and `kl`; with `matching_weight` also `matching_loss`, of the drawn pictures. The `loss` of held-out pictures is
+    the reconstruction and beta times `kl` alone.
     """
 
     settings = (
@@ -227,8 +227,7 @@ class VAE(ImageModel):
         prompts = prompts * num_images if len(prompts) == 1 else prompts
         if len(prompts) != num_images:
             raise ValueError(f"{len(prompts)} prompts for {num_images} pictures; give one, or one for each")
-        token_ids = self.tokenize(prompts)
-        return {"pooled": self.averaged_text_encoder(token_ids, token_ids != 0)["pooled"]}
+        return self.pooled_text(self.tokenize(prompts))
 
     def encode(self, images, prompts=None):
         """Mean latents float32 [N, latent_size] of pictures uint8 [N, H, W, C], with one prompt for all or one each."""
@@ -263,9 +262,7 @@ class VAE(ImageModel):
 
     def sample(self, seeds, token_ids, negative_token_ids):
         """Pictures float32 [B, H, W, C] from seeds int64 [B] and token ids [B, T] or None."""
-        text = {}
-        if self.text_encoder:
-            text["pooled"] = self.averaged_text_encoder(token_ids, token_ids != 0)["pooled"]
+        text = self.pooled_text(token_ids)
         eps = self.temperature * gaussian(seeds, (self.latent_size,))
         return self.draw(_drawn(_expected(text, self.averaged_prior), eps), text)
 
