@@ -82,10 +82,13 @@ def evaluate(name, source=None, num_images=None, num_seeds=3, extractor=None):
         raise ValueError(f"no extractor ships for {source}; give --extractor, such as inception_v3")
     read, scores = _Reader(extractor), _Scores()
     _check_size(model, read.extractor)
+    # Of the same kind of scenes, or from the same place, as what the model learned from.
+    kept = {name: options[name] for name in ("num_objects", "textures", "data_dir") if name in options}
+    test_split = data.load(source, "test", model.image_size, language, **kept)
     if source == "shapes" and model.text_encoder is not None and read.reads_scenes:
         rounds = _scene_rounds(model, read.judge, num_images or _NUM_PROMPTS, num_seeds, scores)
     else:
-        examples = _examples(model, _test_split(model, source, language, options), source)
+        examples = _examples(model, test_split, source)
         rounds = _test_split_rounds(model, read, examples, num_images or _NUM_IMAGES, num_seeds, scores)
     progress = keras.utils.Progbar(num_seeds, unit_name="seed")
     drawn = []
@@ -95,8 +98,7 @@ def evaluate(name, source=None, num_images=None, num_seeds=3, extractor=None):
         progress.add(1)
     training = data.load(source, split, model.image_size, language, **options)
     nearest = _nearest_training_pictures(read, training, drawn, scores)
-    tokenizer = model.text_encoder and model.text_encoder.tokenizer
-    batches = data.prepare(_test_split(model, source, language, options), tokenizer, 256)
+    batches = data.prepare(test_split, model.text_encoder and model.text_encoder.tokenizer, 256)
     if isinstance(model, VAE):
         _held_out_elbo(model, batches, scores)
     if isinstance(model, TextToImageDiffusion) and not isinstance(model, FewStepStudent):  # which knows no pictures half-noised
@@ -222,12 +224,6 @@ def _scene_rounds(model, judge, num_prompts, num_seeds, scores):
                 pile.append(other[2])
         mixed = np.random.default_rng(seed).permutation(2 * num_prompts)
         yield _Pictures(*(np.concatenate(pile)[mixed] for pile in (drawn, *others)))
-
-
-def _test_split(model, source, language, options):
-    """Held-out examples, of the same kind of scenes or from the same place as those of the training."""
-    kept = {name: options[name] for name in ("num_objects", "textures", "data_dir") if name in options}
-    return data.load(source, "test", model.image_size, language, **kept)
 
 
 def _test_split_rounds(model, read, examples, num_images, num_seeds, scores):

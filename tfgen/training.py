@@ -197,10 +197,9 @@ def train(settings, folder, *, epochs=None, minutes=None, resume=False, verbose=
         raise ValueError(f"[options] settings make no {settings.data}: {error}") from None
     if settings.family == "student":
         source = source.repeat().take(_teaching(settings).num_pictures)
-    with strategy.scope():  # the pace is that of all devices together
-        settings = _with_steps(settings, source, epochs, minutes)
-    keras.utils.set_random_seed(settings.seed)
     with strategy.scope():
+        settings = _with_steps(settings, source, epochs, minutes)  # by the pace of all devices together
+        keras.utils.set_random_seed(settings.seed)
         model = load_model(checkpoint) if resume and checkpoint.exists() else build(settings, source)
         is_new = not model.compiled
         if is_new:
