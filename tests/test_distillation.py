@@ -20,7 +20,7 @@ def teacher_folder(tmp_path_factory):
     encoder = text.TransformerTextEncoder(tokenizer, width=16, depth=1, num_heads=2)
     folder = tmp_path_factory.mktemp("teacher")
     save_whole(
-        TextToImageDiffusion(encoder, image_size=16, channels=(16, 16), num_heads=2, ema_half_life=0), folder / "model.keras"
+        TextToImageDiffusion(encoder, image_size=16, channels=(16,), num_heads=2, ema_half_life=0), folder / "model.keras"
     )
     (folder / "settings.toml").write_text(
         'family = "diffusion"\nimage_size = 16\n[options]\nnum_scenes = 40\nnum_objects = [1]\n'
@@ -59,25 +59,11 @@ def test_pictures_that_are_there_are_not_drawn_again(teacher_folder, tmp_path, m
     assert all(np.array_equal(left["image"], right["image"]) for left, right in zip(first, again, strict=True))
 
 
-def test_a_student_is_trained_from_its_teachers_settings(teacher_folder, tmp_path):
+def test_a_student_is_trained_from_its_teachers_settings_though_interrupted(teacher_folder, tmp_path, monkeypatch):
     chosen = training.settings_of_student(teacher_folder)
     assert (chosen.data, chosen.image_size, chosen.options["num_scenes"]) == ("shapes", 16, 40)
     chosen.teacher |= {"num_pictures": 30, "steps": 2}
     chosen.batch_size = 8
-    training.train(chosen, tmp_path / "student", epochs=2, verbose=0)
-    assert {file.name for file in (tmp_path / "student").iterdir()} == {"model.keras", "settings.toml", "README.md", "samples"}
-    student = tfgen.load_model(tmp_path / "student")
-    assert isinstance(student, FewStepStudent)
-    assert (student.steps, student.guidance_scale, student.ema_half_life) == (4, 2.5, 0)
-    again = training.read_settings(tmp_path / "student" / "settings.toml")
-    assert again.teacher["model"] == str(teacher_folder)
-
-
-def test_a_run_that_ended_while_the_teacher_drew_goes_on(teacher_folder, tmp_path, monkeypatch):
-    chosen = training.settings_of_student(teacher_folder)
-    chosen.teacher |= {"num_pictures": 24, "steps": 1}
-    chosen.batch_size, chosen.steps = 8, 6
-    training.train(chosen, tmp_path / "whole", verbose=0)
 
     def interrupted(*arguments, **settings):
         raise KeyboardInterrupt
@@ -85,11 +71,14 @@ def test_a_run_that_ended_while_the_teacher_drew_goes_on(teacher_folder, tmp_pat
     with monkeypatch.context() as changed:
         changed.setattr(TextToImageDiffusion, "sample", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            training.train(chosen, tmp_path / "run", verbose=0)
-    training.train(None, tmp_path / "run", resume=True, verbose=0)
-    whole, run = (tfgen.load_model(tmp_path / name).get_weights() for name in ("whole", "run"))
-    for left, right in zip(whole, run, strict=True):
-        np.testing.assert_allclose(left, right, atol=1e-2)
+            training.train(chosen, tmp_path / "student", epochs=2, verbose=0)
+    training.train(None, tmp_path / "student", resume=True, verbose=0)
+    assert {file.name for file in (tmp_path / "student").iterdir()} == {"model.keras", "settings.toml", "README.md", "samples"}
+    student = tfgen.load_model(tmp_path / "student")
+    assert isinstance(student, FewStepStudent)
+    assert (student.steps, student.guidance_scale, student.ema_half_life) == (4, 2.5, 0)
+    again = training.read_settings(tmp_path / "student" / "settings.toml")
+    assert (again.teacher["model"], again.steps) == (str(teacher_folder), 6)
 
 
 @pytest.mark.parametrize(

@@ -190,6 +190,8 @@ def train(settings, folder, *, epochs=None, minutes=None, resume=False, verbose=
         remove_partial(folder)
     settings = _with_image_size(settings)
     if settings.family == "student":
+        if minutes:
+            raise ValueError("how long the teacher draws is not known before; leave out --minutes and give --epochs")
         teacher = _teaching(settings).load()  # an unusable one is refused before the data are made
     try:
         source = data.load(settings.data, settings.split, settings.image_size, settings.language, **settings.options)
@@ -366,8 +368,6 @@ def _with_steps(settings, source, epochs, minutes):
     steps, per_epoch = settings.steps, settings.steps_per_epoch or one_pass
     if minutes and "TF_CONFIG" in os.environ:
         raise ValueError("each worker would measure another pace; leave out --minutes and give --epochs")
-    if minutes and settings.family == "student":
-        raise ValueError("how long the teacher draws is not known before; leave out --minutes and give --epochs")
     if not steps and minutes:
         steps = max(20, int(_steps_in(60 * minutes, settings, source)))
         per_epoch = max(per_epoch, _LEAST_STEPS_BETWEEN_SAMPLES)  # a small set would else spend the minutes on samples

@@ -30,13 +30,27 @@ def make_model(tokenizer):
         shape = {"image_size": IMAGE_SIZE, "image_channels": 3}
         denoisers = {"diffusion": TextToImageDiffusion, "student": FewStepStudent}
         if family in denoisers:
-            model = denoisers[family](encoder, **shape, channels=(16, 16), num_heads=2, steps=4, **settings)
+            model = denoisers[family](encoder, **shape, **{"channels": (16,), "num_heads": 2, "steps": 4, **settings})
         else:
             model = {"dcgan": DCGAN, "vae": VAE}[family](**shape, text_encoder=encoder, width=8, latent_size=6, **settings)
         model.compile(ConvolutionalMuon(1e-3) if family in denoisers else "adam", jit_compile=jit_compile)
         return model
 
     return make
+
+
+@pytest.fixture(scope="session")
+def shake():
+    """A function that gives a model other weights, sooner than training does: at first many are zero, and all pictures grey."""
+
+    def shake(model):
+        rng = np.random.default_rng(0)
+        for weight in model.weights:
+            added = rng.normal(0, 0.1, weight.shape)
+            weight.assign_add(np.abs(added) if "variance" in weight.path else added)
+        return model
+
+    return shake
 
 
 @pytest.fixture(scope="session")

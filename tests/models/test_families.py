@@ -20,7 +20,7 @@ def fit(model, batches, steps=3):
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", ["dcgan", "vae", "diffusion", pytest.param("student", marks=pytest.mark.long)])
 def test_each_family_trains_with_and_without_xla(family, jit_compile, make_model, batches, capfd):
     model = make_model(family, jit_compile=jit_compile)
     before = [weights.copy() for weights in model.get_weights()]
@@ -45,9 +45,8 @@ def test_text_is_optional_for_gan_and_vae(family, make_model, batches):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_pictures_come_in_the_order_of_prompts_and_belong_to_their_seeds(family, make_model, batches):
-    model = make_model(family)
-    fit(model, batches, 2)
+def test_pictures_come_in_the_order_of_prompts_and_belong_to_their_seeds(family, make_model, shake):
+    model = shake(make_model(family))
     images = model.generate(PROMPTS, num_images=2, seed=3)
     assert images.shape == (10, 16, 16, 3)
     assert images.dtype == np.uint8
@@ -57,6 +56,9 @@ def test_pictures_come_in_the_order_of_prompts_and_belong_to_their_seeds(family,
     given = model.generate(PROMPTS[:2], seed=[9, 4])
     assert np.abs(given[1].astype(int) - model.generate(PROMPTS[1], seed=4)[0]).max() <= 1
     assert np.abs(images[0].astype(int) - images[1]).max() > 1
+    again = model.generate([PROMPTS[3], PROMPTS[0], PROMPTS[3]], seed=[4, 3, 4])
+    assert np.abs(again[0].astype(int) - again[2]).max() <= 1
+    assert np.abs(again[1].astype(int) - images[0]).max() <= 1
     many = model.generate(PROMPTS[0], num_images=MAX_BATCH + 2, seed=3)
     assert np.abs(many[-1].astype(int) - model.generate(PROMPTS[0], seed=3 + MAX_BATCH + 1)[0]).max() <= 1
 
@@ -93,9 +95,8 @@ def test_what_a_prompt_says_in_vain_is_named(make_model):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_saved_model_generates_the_same_in_a_new_process(family, make_model, batches, tmp_path):
-    model = make_model(family)
-    fit(model, batches, 2)
+def test_a_saved_model_generates_the_same_in_a_new_process(family, make_model, shake, tmp_path):
+    model = shake(make_model(family))
     model.save(tmp_path / "model.keras")
     np.save(tmp_path / "expected.npy", model.generate(PROMPTS, seed=5))
     script = (
@@ -129,9 +130,8 @@ def test_training_goes_on_from_every_optimizers_state(family, make_model, batche
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_the_averaged_model_is_what_generates(family, make_model, batches):
-    model = make_model(family)
-    fit(model, batches, 3)
+def test_the_averaged_model_is_what_generates(family, make_model, shake):
+    model = shake(make_model(family))
     averaged = model.averaged_model()
     assert np.array_equal(averaged.generate(PROMPTS, seed=1), model.generate(PROMPTS, seed=1))
     assert averaged.count_params() < 0.8 * model.count_params()
@@ -157,7 +157,7 @@ def test_dropped_captions_teach_no_words(family, make_model, batches):
         embedding = model.text_encoder.embedding.weights[0]
         before = embedding.numpy()
         batch = next(iter(batches))
-        model.fit(tf.data.Dataset.from_tensors(batch), shuffle=False, verbose=0)
+        model.update(batch, model.draw_noise(8, tf.constant([1, 2])))
         said = np.setdiff1d(batch["token_ids"], [0, *model.text_encoder.tokenizer.empty_caption()])
         assert (np.abs(embedding.numpy() - before)[said].max() > 0) == learns
 
@@ -203,7 +203,7 @@ def test_two_devices_take_the_step_of_one(family, make_model, batches, two_devic
         assert np.allclose(left, right, rtol=1e-4, atol=2e-5), left.path
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", ["dcgan", "vae"])
 def test_fit_runs_on_two_devices(family, make_model, batches, two_devices):
     with two_devices.scope():
         model = make_model(family)
@@ -249,9 +249,8 @@ def test_the_automatic_choice_of_xla_is_none_on_a_cpu(make_model):
     assert model.jit_compile is False
 
 
-def test_steps_samplers_guidance_and_negative_prompts_change_the_picture(make_model, batches):
-    model = make_model("diffusion")
-    fit(model, batches, 8)
+def test_steps_samplers_guidance_and_negative_prompts_change_the_picture(make_model, shake):
+    model = shake(make_model("diffusion"))
     plain = model.generate("a large red circle").astype(int)
     samplers = [{"sampler": name} for name in ("ddpm", "heun", "dpmpp_2m", "dpmpp_3m", "unipc")]
     for changed in ({"steps": 9}, {"guidance_scale": 9.0}, {"negative_prompts": "a blue ring"}, *samplers):
@@ -273,9 +272,8 @@ def test_unusable_settings_of_sampling_are_refused(settings, message, make_model
         make_model("diffusion", **settings)
 
 
-def test_a_model_keeps_its_settings_of_sampling(make_model, batches, tmp_path):
-    model, pictures = make_model("diffusion", guidance_scale=9.0), []
-    fit(model, batches, 8)
+def test_a_model_keeps_its_settings_of_sampling(make_model, shake, tmp_path):
+    model, pictures = shake(make_model("diffusion", guidance_scale=9.0)), []
     for changed in ({}, {"time_grid": "karras"}, {"guidance_rescale": 1.0}, {"guidance_interval": (0.0, 0.4)}):
         other = type(model)(**{**model.get_config(), "text_encoder": model.text_encoder, **changed})
         other.set_weights(model.get_weights())
@@ -288,7 +286,7 @@ def test_a_model_keeps_its_settings_of_sampling(make_model, batches, tmp_path):
 
 @pytest.mark.parametrize(
     ("schedule", "parameterisation"),
-    [("flow", "x0"), ("flow", "v"), ("flow", "flow"), ("cosine", "v"), ("cosine", "eps"), ("linear", "eps")],
+    [("flow", "x0"), ("flow", "flow"), ("cosine", "v"), ("linear", "eps")],
 )
 def test_diffusion_trains_in_every_parameterisation(schedule, parameterisation, make_model, batches):
     model = make_model("diffusion", schedule=schedule, parameterisation=parameterisation)
@@ -342,23 +340,19 @@ def test_blocks_are_trained_and_steer_what_is_drawn(family, make_model, batches)
 def test_drawn_pictures_are_matched_with_their_captions_by_a_network_that_learns_from_real_ones(family, make_model, batches):
     batch = next(iter(batches))
 
-    def update(model):
-        return model.update(batch, model.draw_noise(8, tf.constant([1, 2])))
-
     learned = []
     for brightness in (0.0, 1.0):
         model = make_model(family, matching_weight=20.0)
         drawing = model.decoder if family == "vae" else model.generator
         last = [layer for layer in drawing.layers if layer.weights][-1]
         last.bias.assign(last.bias + brightness)  # other drawn pictures, the same real ones
-        update(model)
+        model.update(batch, model.draw_noise(8, tf.constant([1, 2])))
         learned.append(model.picture_encoder.get_weights())
     for left, right in zip(*learned, strict=True):
         assert np.array_equal(left, right)
     model = make_model(family, matching_weight=20.0)
-    first = update(model)
-    for _ in range(60):
-        last = update(model)
+    step = tf.function(model.update)
+    first, *_, last = (step(batch, model.draw_noise(8, tf.constant([1, 2]))) for _ in range(60))
     assert last["matching_loss"] < 0.7 * first["matching_loss"]
     held_out = model.evaluate(tf.data.Dataset.from_tensors(batch), verbose=0, return_dict=True)
     assert np.isfinite(held_out["matching_loss"])

@@ -136,7 +136,7 @@ class TextToImageDiffusion(ImageModel):
         denoise = self.denoiser(token_ids, self.tokenize([""]), self.guidance_scale)
         seeds, schedule = tf.constant([seed], tf.int64), schedules.get(self.schedule)
         grid, noise = samplers.TIME_GRIDS[self.time_grid](steps, schedule), self._step_noise(seeds)
-        samplers.SAMPLERS[self.sampler](denoise, self._pure_noise(seeds), grid, schedule, noise, callback=look)
+        samplers.SAMPLERS[self.sampler](denoise, gaussian(seeds, self.image_shape), grid, schedule, noise, callback=look)
         return AttentionMaps(words, np.array(times), np.stack(maps).transpose(0, 3, 1, 2), np.stack(images))
 
     def draw_noise(self, num_images, seed):
@@ -223,16 +223,12 @@ class TextToImageDiffusion(ImageModel):
         scale = tf.broadcast_to(tf.convert_to_tensor(guidance_scale, tf.float32), tf.shape(seeds))
         # Known when a graph is traced: so one graph is for any number of pictures, but for one number of steps.
         times = tuple(samplers.TIME_GRIDS[self.time_grid](steps, schedules.get(self.schedule)).tolist())
-        x = self._pure_noise(seeds)
+        x = gaussian(seeds, self.image_shape)
         # Noise is drawn outside XLA, where it would be other noise; and a model server refuses XLA.
         by_xla = self.chosen_jit_compile is True and sampler != "ddpm" and not tf.inside_function()
         return (self._from_noise_by_xla if by_xla else self._from_noise)(
             x, seeds, token_ids, negative_token_ids, times, scale, sampler
         )
-
-    @tf.function(reduce_retracing=True)  # the last of several batches is smaller
-    def _pure_noise(self, seeds):
-        return gaussian(seeds, self.image_shape)
 
     def _path(self, x, seeds, token_ids, negative_token_ids, times, guidance_scale, sampler):
         denoise = self.denoiser(token_ids, negative_token_ids, guidance_scale)

@@ -216,16 +216,18 @@ class ImageModel(keras.Model):
             raise ValueError("a seed is beyond 64 bits; give whole numbers from -2**63 to 2**63 - 1") from None
         if seeds.shape != (total,):
             raise ValueError(f"{seeds.size} seeds for {total} pictures; give one int, or one for each picture")
-        for note in self._passed_over(prompts, negative_prompts):
+        texts = list(dict.fromkeys([*prompts, *negative_prompts]))
+        token_ids = self.tokenize(texts)
+        for note in self._passed_over(prompts, negative_prompts, texts, token_ids):
             warnings.warn(note, PromptWarning, stacklevel=2)
-        prompts = [prompt for prompt in prompts for _ in range(num_images)]
-        negative_prompts = [prompt for prompt in negative_prompts for _ in range(num_images)]
+        places = {one: place for place, one in enumerate(texts)}
+        rows = [np.repeat([places[one] for one in asked], num_images) for asked in (prompts, negative_prompts)]
         progress = keras.utils.Progbar(total, verbose=verbose, unit_name="picture")
         images = []
         for start in range(0, total, MAX_BATCH):
             part = slice(start, start + MAX_BATCH)
-            token_ids, negative_token_ids = self.tokenize(prompts[part]), self.tokenize(negative_prompts[part])
-            images.append(to_uint8(self.sample(tf.constant(seeds[part]), token_ids, negative_token_ids, **settings)).numpy())
+            read = [None if token_ids is None else tf.gather(token_ids, each[part]) for each in rows]
+            images.append(to_uint8(self.sample(tf.constant(seeds[part]), *read, **settings)).numpy())
             progress.add(len(images[-1]))
         return np.concatenate(images)
 
@@ -256,10 +258,9 @@ class ImageModel(keras.Model):
                 raise ValueError(f"a prompt must be a string of at most {MAX_PROMPT_CHARACTERS:,} characters")
         return prompts, list(negative_prompts)
 
-    def _passed_over(self, wanted, unwanted):
+    def _passed_over(self, wanted, unwanted, prompts, token_ids):
         """One line for each kind of thing in prompts that does not reach the picture."""
-        prompts = [prompt for prompt in dict.fromkeys([*wanted, *unwanted]) if prompt]
-        if not prompts:
+        if not any(prompts):
             return
         tokenizer = self.text_encoder.tokenizer
         words = tokenizer.unknown_words(prompts)[:_MOST_SHOWN]
@@ -267,9 +268,9 @@ class ImageModel(keras.Model):
             nearest = {word: difflib.get_close_matches(word, tokenizer.words or (), 1, 0.7) for word in words}
             shown = [_short(word) + (f" (nearest: {near[0]})" if near else "") for word, near in nearest.items()]
             yield f"words this model never saw: {', '.join(shown)}"
-        token_ids = tokenizer(prompts).numpy()
+        token_ids = token_ids.numpy()
         says_nothing = (token_ids == tokenizer.empty_caption()).all(axis=1)
-        silent = [prompt for prompt, nothing in zip(prompts, says_nothing, strict=True) if nothing]
+        silent = [prompt for prompt, nothing in zip(prompts, says_nothing, strict=True) if nothing and prompt]
         for among, outcome in ((wanted, "drawn at random"), (unwanted, "of no effect as a negative prompt")):
             shown = [_short(prompt) for prompt in silent if prompt in among][:_MOST_SHOWN]
             if shown:

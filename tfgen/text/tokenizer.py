@@ -41,7 +41,15 @@ class CaptionTokenizer(keras_nlp.tokenizers.WordPieceTokenizer):
         with tf.init_scope():  # numbers also where a graph is traced
             return CaptionWords(self.words, marks)
 
+    @functools.cached_property
+    def _in_graph(self):
+        """`_token_ids`, traced: one by one, its hundred small operations take longer than a picture of a GAN."""
+        return tf.function(self._token_ids, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
+
     def tokenize(self, inputs):
+        return self._in_graph(tf.convert_to_tensor(inputs, tf.string))
+
+    def _token_ids(self, inputs):
         inputs = normalize(inputs)
         # In pieces, a word that was in no caption would say what those pieces say in others.
         pieces = tf.cast(super().tokenize(self._known.pass_over(inputs)), tf.int32)  # [B, T - 2]
@@ -62,7 +70,8 @@ class CaptionTokenizer(keras_nlp.tokenizers.WordPieceTokenizer):
         pieces = tf.cast(super().tokenize(tf.constant(words)), tf.int32)
         is_spelled = tf.reduce_all(pieces != _RESERVED.index("[UNK]"), axis=1).numpy() | (np.array(words) == STAND_IN)
         self.words = sorted({*self.words, *(word for word, spelled in zip(words, is_spelled, strict=True) if spelled)})
-        self.__dict__.pop("_known", None)
+        for made_of_them in ("_known", "_in_graph"):
+            self.__dict__.pop(made_of_them, None)
 
     def unknown_words(self, prompts):
         """Words of prompts that were in no caption, in their order, each once."""

@@ -96,15 +96,23 @@ class CaptionWords:
 
 def caption_words(captions):
     """The words that captions hold, sorted; Chinese characters count as words."""
-    units = split_units(normalize(tf.constant(list(captions), tf.string)))
-    return sorted({unit.decode() for unit in np.unique(units.flat_values)} - {_BREAK})
+    return sorted({unit.decode() for unit in np.unique(_units(captions))} - {_BREAK})
 
 
 def unknown_words(prompts, known):
     """Words of prompts that are not known, in their order, each once."""
-    units = split_units(normalize(tf.constant(list(prompts), tf.string)))
     known = {_BREAK, *known}
-    return [word for word in dict.fromkeys(unit.decode() for unit in units.flat_values.numpy()) if word not in known]
+    return [word for word in dict.fromkeys(unit.decode() for unit in _units(prompts)) if word not in known]
+
+
+def _units(texts):
+    """`split_units` of all texts, one after the other, as an array of bytes."""
+    return _normalized_units(tf.constant(list(texts), tf.string)).numpy()
+
+
+@tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
+def _normalized_units(texts):
+    return split_units(normalize(texts)).flat_values
 
 
 @functools.cache
