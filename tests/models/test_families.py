@@ -75,7 +75,7 @@ def test_batches_of_any_size_are_drawn_by_the_same_graphs(family, make_model, ca
     for num_images in (1, 2, 3, 5, 8, 4, 6, 7, 9):
         model.generate("a star", num_images=num_images)
     assert "triggered tf.function retracing" not in capfd.readouterr().err
-    draw = {"dcgan": "_draw", "vae": "draw"}.get(family, "_from_noise")
+    draw = "_draw" if family in ("dcgan", "vae") else "_from_noise"
     assert getattr(model, draw).experimental_get_tracing_count() <= 2
 
 

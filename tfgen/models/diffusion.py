@@ -235,7 +235,9 @@ class TextToImageDiffusion(ImageModel):
         times = np.array(times, np.float32)
         return samplers.SAMPLERS[sampler](denoise, x, times, schedules.get(self.schedule), self._step_noise(seeds))
 
-    _from_noise, _from_noise_by_xla = tf.function(_path, reduce_retracing=True), tf.function(_path, jit_compile=True)
+    # Autograph would take a second, and find nothing to convert.
+    _from_noise = tf.function(_path, reduce_retracing=True, autograph=False)
+    _from_noise_by_xla = tf.function(_path, jit_compile=True, autograph=False)
 
     def _step_noise(self, seeds):
         """A function from a step of the sampler to its noise [B, H, W, C]."""

@@ -262,8 +262,11 @@ class VAE(ImageModel):
 
     def sample(self, seeds, token_ids, negative_token_ids):
         """Pictures float32 [B, H, W, C] from seeds int64 [B] and token ids [B, T] or None."""
+        return self._draw(self.temperature * gaussian(seeds, (self.latent_size,)), token_ids)
+
+    @tf.function(reduce_retracing=True)
+    def _draw(self, eps, token_ids):
         text = self.pooled_text(token_ids)
-        eps = self.temperature * gaussian(seeds, (self.latent_size,))
         return self.draw(_drawn(_expected(text, self.averaged_prior), eps), text)
 
 
