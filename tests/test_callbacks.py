@@ -59,8 +59,9 @@ def test_training_stops_when_the_figure_gets_no_better(setting, tmp_path):
 def test_measuring_takes_a_tenth_of_the_training_at_most(setting, tmp_path):
     model, batches, held_out, extractor = setting
     callback = Measure(FrechetDistance(extractor), held_out, tmp_path, num_images=64)
+    callback.measuring_seconds = 60.0  # as after slow measurements
     with pytest.warns(UserWarning, match="nothing was measured"):
-        fit(model, batches, callback, 1)  # four steps leave no room for it
+        fit(model, batches, callback, 1)  # four steps leave no room for another
     assert not (tmp_path / "best.keras").exists()
     callback.training_seconds = 10 * callback.measuring_seconds + 60  # as after a long epoch
     assert "frechet_distance" in fit(model, batches, callback, 1)

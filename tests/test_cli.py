@@ -172,7 +172,7 @@ VAE = 'family = "vae"\nimage_size = 16\nbatch_size = 8\nsteps = 2\nsteps_per_epo
     ("arguments", "most_bytes", "left"),
     [
         (["generate", "a", "--model", "tiny", "-o", "p.png"], 50, set()),
-        (["export", "blind", "served"], 500_000, {"served"}),  # enough to load the model
+        (["export", "tiny", "served"], 500_000, {"served"}),  # enough to load the model
         (["train", "vae", "--config", "vae.toml", "--out", "run"], 50, {"run"}),
         (["train", "vae", "--config", "vae.toml", "--out", "run"], 5_000, {"run", "run/settings.toml"}),
     ],
