@@ -1,3 +1,5 @@
+import time
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -85,9 +87,8 @@ def test_long_odd_and_broken_captions_are_cut_or_passed_over(tokenizer):
     assert token_ids.shape == (4, 24)
     assert (token_ids[0] != 0).all()
     assert token_ids[0, -1] == tokenizer.token_to_id("[SEP]")
-    assert tokenizer.longer()([long])[0, -1] != 0
-    assert tokenizer.longer()(["a large red circle on a blue background"])[0, -1] == 0
-    assert tokenizer.longer()(["red, " * 12])[0, -1] != 0
+    fits = ["a large red circle on a blue background", "red " * 22, "🎈" * 50]
+    assert tokenizer.is_cut([long, "red, " * 12, "red " * 23, *fits]).numpy().tolist() == [True] * 3 + [False] * 3
     for row in token_ids[1:3]:
         assert {tokenizer.token_to_id("red"), tokenizer.token_to_id("circle")} <= set(row.tolist())
 
@@ -101,6 +102,18 @@ def test_a_prompt_that_names_nothing_is_as_none(tokenizer):
 def test_the_tokenizer_runs_in_a_graph(tokenizer):
     prompts = tf.constant(["a red ring", "一个圆环"])
     assert np.array_equal(tf.function(tokenizer)(prompts), tokenizer(prompts))
+
+
+def test_texts_are_read_by_one_graph_that_is_traced_once():
+    tokenizer = text.build_tokenizer(["a red ring"], 100, 8)
+    started = time.perf_counter()
+    tokenizer(["a red ring"])
+    first = time.perf_counter() - started
+    started = time.perf_counter()
+    for num_texts in range(1, 11):
+        tokenizer(["red"] * num_texts)
+        tokenizer.is_cut(["red"] * num_texts)
+    assert time.perf_counter() - started < first
 
 
 def test_the_encoder_sees_words_but_not_padding(tokenizer):

@@ -41,7 +41,11 @@ class PresetTokenizer(keras.layers.Layer):
 
     def __call__(self, captions):
         # Not Keras's: strings are no tensors to it. In a graph keras-nlp tokenizes by TensorFlow, outside by another library.
-        return self._in_graph(tf.convert_to_tensor(captions, tf.string))
+        return self._in_graph(tf.convert_to_tensor(captions, tf.string))[0]
+
+    def is_cut(self, texts):
+        """Which texts [B] have more tokens than there is room for, bool [B]."""
+        return self._in_graph(tf.convert_to_tensor(texts, tf.string))[1]
 
     def learn_words(self, captions):
         """Count the words of these captions to those that the image model learns."""
@@ -64,9 +68,11 @@ class PresetTokenizer(keras.layers.Layer):
             captions = tf.where(self._known.name_something(normalized), captions, "")
         pieces = tf.cast(self.tokenizer(captions), tf.int32) + 1
         start, end = self._ends()
-        pieces = pieces[:, : self.caption_length - len(start) - len(end)]
+        room = self.caption_length - len(start) - len(end)
+        is_cut, pieces = pieces.row_lengths() > room, pieces[:, :room]
         around = [tf.tile(tf.constant([ids], tf.int32, [1, len(ids)]), [tf.shape(captions)[0], 1]) for ids in (start, end)]
-        return tf.concat([around[0], pieces, around[1]], axis=1).to_tensor(shape=[None, self.caption_length])
+        token_ids = tf.concat([around[0], pieces, around[1]], axis=1).to_tensor(shape=[None, self.caption_length])
+        return token_ids, is_cut
 
     def empty_caption(self):
         """Token ids of the caption "", int32 [sequence_length]."""
@@ -81,10 +87,6 @@ class PresetTokenizer(keras.layers.Layer):
     def words_of(self, token_ids):
         """The pieces that the ids [T] of a caption stand for, padding left out."""
         return [self.tokenizer.id_to_token(int(token) - 1) for token in token_ids if token]
-
-    def longer(self):
-        """The same with room for one more token."""
-        return PresetTokenizer(self.tokenizer, self.caption_length + 1, self.normalizes, self.words)
 
     def get_config(self):
         tokenizer = keras.saving.serialize_keras_object(self.tokenizer)

@@ -31,7 +31,8 @@ class CaptionTokenizer(keras_nlp.tokenizers.WordPieceTokenizer):
 
     def __init__(self, vocabulary=None, sequence_length=32, words=None, **kwargs):
         kwargs |= {"lowercase": True, "strip_accents": True, "split_on_cjk": True, "dtype": "int32"}
-        super().__init__(vocabulary=vocabulary, sequence_length=sequence_length - 2, oov_token="[UNK]", **kwargs)
+        # One piece more than there is room for shows that something was cut.
+        super().__init__(vocabulary=vocabulary, sequence_length=sequence_length - 1, oov_token="[UNK]", **kwargs)
         self.caption_length = sequence_length
         self.words = words or list(self.get_vocabulary())
 
@@ -47,17 +48,22 @@ class CaptionTokenizer(keras_nlp.tokenizers.WordPieceTokenizer):
         return tf.function(self._token_ids, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
 
     def tokenize(self, inputs):
-        return self._in_graph(tf.convert_to_tensor(inputs, tf.string))
+        return self._in_graph(tf.convert_to_tensor(inputs, tf.string))[0]
+
+    def is_cut(self, texts):
+        """Which texts [B] have more pieces than there is room for, bool [B]."""
+        return self._in_graph(tf.convert_to_tensor(texts, tf.string))[1]
 
     def _token_ids(self, inputs):
         inputs = normalize(inputs)
         # In pieces, a word that was in no caption would say what those pieces say in others.
-        pieces = tf.cast(super().tokenize(self._known.pass_over(inputs)), tf.int32)  # [B, T - 2]
+        pieces = tf.cast(super().tokenize(self._known.pass_over(inputs)), tf.int32)  # [B, T - 1]
         pieces = tf.where(self._known.name_something(inputs)[:, None], pieces, 0)
+        pieces, is_cut = pieces[:, :-1], pieces[:, -1] != 0
         lengths = tf.reduce_sum(tf.cast(pieces != 0, tf.int32), axis=1)
         start, end = _RESERVED.index("[CLS]"), _RESERVED.index("[SEP]")
         end = end * tf.one_hot(lengths, self.caption_length - 1, dtype=tf.int32)
-        return tf.pad(tf.pad(pieces, [[0, 0], [0, 1]]) + end, [[0, 0], [1, 0]], constant_values=start)
+        return tf.pad(tf.pad(pieces, [[0, 0], [0, 1]]) + end, [[0, 0], [1, 0]], constant_values=start), is_cut
 
     def empty_caption(self):
         """Token ids of the caption "", int32 [sequence_length]."""
@@ -80,10 +86,6 @@ class CaptionTokenizer(keras_nlp.tokenizers.WordPieceTokenizer):
     def words_of(self, token_ids):
         """The pieces that the ids [T] of a caption stand for, padding left out."""
         return [self.id_to_token(int(token)) for token in token_ids if token]
-
-    def longer(self):
-        """The same with room for one more piece."""
-        return type(self)(self.get_vocabulary(), self.caption_length + 1, self.words)
 
     def get_config(self):
         config = super().get_config()

@@ -188,7 +188,11 @@ class WordTokenizer:
         self._tokenize = tf.function(self._tokenize, autograph=False, input_signature=[tf.TensorSpec([None], tf.string)])
 
     def __call__(self, texts):
-        return self._tokenize(tf.convert_to_tensor(texts, tf.string))
+        return self._tokenize(tf.convert_to_tensor(texts, tf.string))[0]
+
+    def is_cut(self, texts):
+        """Which texts [B] have more words than there is room for, bool [B]."""
+        return self._tokenize(tf.convert_to_tensor(texts, tf.string))[1]
 
     def learn_words(self, captions):
         """Nothing: a word that has no vector remains unknown."""
@@ -207,8 +211,9 @@ class WordTokenizer:
         is_word = starts & (units != "") & (units != _BREAK) & (ids > 0)
         names = is_word & (entries >= 0) & tf.gather(self._names, tf.maximum(entries, 0))
         is_word &= tf.reduce_any(names, axis=1, keepdims=True)
-        ids = tf.ragged.boolean_mask(ids, is_word)[:, : self.caption_length - 1]
-        return tf.pad(ids.to_tensor(shape=[None, self.caption_length - 1]), [[0, 0], [1, 0]], constant_values=_START)
+        ids, room = tf.ragged.boolean_mask(ids, is_word), self.caption_length - 1
+        token_ids = tf.pad(ids.to_tensor(shape=[None, room]), [[0, 0], [1, 0]], constant_values=_START)
+        return token_ids, ids.row_lengths() > room
 
     def _segment(self, units):
         """Of the likeliest word from each unit on: its entry, -1 for none, and its length in units; int32 [B, U] each."""
@@ -257,10 +262,6 @@ class WordTokenizer:
         """The words that the ids [T] of a caption stand for, padding left out."""
         names = ["[UNK]", "[START]", *self.words]
         return [names[token - 1] for token in token_ids if token]
-
-    def longer(self):
-        """The same with room for one more word."""
-        return type(self)(self.words, self.caption_length + 1, self.stop_words)
 
     def get_config(self):
         return {"words": self.words, "sequence_length": self.caption_length, "stop_words": self.stop_words}
