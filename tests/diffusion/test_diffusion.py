@@ -111,6 +111,7 @@ def test_times_are_spaced_as_they_say(name):
         return sigma / alpha
 
     assert np.allclose(samplers.uniform_times(4, start=0.5), [0.5, 0.375, 0.25, 0.125, 0.0])
+    assert np.allclose(samplers.shifted(samplers.uniform_times(4), 3), [1.0, 0.9, 0.75, 0.5, 0.0])
     for grid in (samplers.log_snr_times, samplers.karras_times):
         times = grid(8, schedule)
         assert times[0] == 1

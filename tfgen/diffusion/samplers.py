@@ -26,6 +26,12 @@ def uniform_times(steps, schedule=None, start=1.0):
     return np.linspace(start, 0.0, steps + 1, dtype=np.float32)
 
 
+def shifted(times, shift):
+    """Times in [0, 1] moved towards 1, s t / (1 + (s - 1) t) for a shift s > 1 (Esser et al., 2024, arXiv:2403.03206, equation
+    23)."""
+    return shift * times / (1 + (shift - 1) * times)
+
+
 def log_snr_times(steps, schedule):
     """Times from 1 down to 0 between which log(alpha / sigma) grows evenly, from -log 80 to -log 0.002 (Lu et al., 2022,
     arXiv:2206.00927, section 3.3). Arguments and result as of `karras_times`."""

@@ -51,8 +51,8 @@ class TextToImageDiffusion(ImageModel):
         schedule: "flow", "cosine" or "linear".
         parameterisation: what the U-Net predicts: "x0", "eps", "v" or "flow".
         max_loss_weight: see above.
-        time_shift: s > 1 trains more on noisy pictures, at the cost of shapes, which half-noisy ones decide:
-            t = s u / (1 + (s - 1) u) for even u (Esser et al., 2024, arXiv:2403.03206, equation 23).
+        time_shift: above 1 it trains more on noisy pictures, at the cost of shapes, which half-noisy ones decide; see
+            `tfgen.diffusion.samplers.shifted`.
         caption_dropout, ema_half_life: see `ImageModel`; `generate` uses the averaged weights.
         steps, guidance_scale, sampler: what `generate` does when not told otherwise.
         time_grid: how the times of its steps are spaced: "uniform", "log_snr" or "karras", see `tfgen.diffusion.samplers`.
@@ -135,8 +135,8 @@ class TextToImageDiffusion(ImageModel):
 
         denoise = self.denoiser(token_ids, self.tokenize([""]), self.guidance_scale)
         seeds, schedule = tf.constant([seed], tf.int64), schedules.get(self.schedule)
-        grid, noise = samplers.TIME_GRIDS[self.time_grid](steps, schedule), self._step_noise(seeds)
-        samplers.SAMPLERS[self.sampler](denoise, gaussian(seeds, self.image_shape), grid, schedule, noise, callback=look)
+        x, noise = gaussian(seeds, self.image_shape), self._step_noise(seeds)
+        samplers.SAMPLERS[self.sampler](denoise, x, self.sampling_times(steps), schedule, noise, callback=look)
         return AttentionMaps(words, np.array(times), np.stack(maps).transpose(0, 3, 1, 2), np.stack(images))
 
     def draw_noise(self, num_images, seed):
@@ -149,7 +149,7 @@ class TextToImageDiffusion(ImageModel):
         offset = tf.random.stateless_uniform([], seed)
         even = (tf.cast(tf.range(num_images), tf.float32) + offset) / tf.cast(num_images, tf.float32)
         return {
-            "time": self.time_shift * even / (1 + (self.time_shift - 1) * even),
+            "time": samplers.shifted(even, self.time_shift),
             "eps": tf.random.stateless_normal([num_images, *self.image_shape], seed + tf.constant([0, 1_000])),
             "empty": self.drop_captions(num_images, seed + tf.constant([0, 2_000])),
         }
@@ -218,11 +218,15 @@ class TextToImageDiffusion(ImageModel):
             raise ValueError(f"unknown sampler {sampler!r}; choose from {', '.join(samplers.SAMPLERS)}")
         return {"steps": steps, "guidance_scale": guidance_scale, "sampler": sampler}
 
+    def sampling_times(self, steps):
+        """When the network is asked: float32 [steps + 1] from 1 down to 0."""
+        return samplers.TIME_GRIDS[self.time_grid](steps, schedules.get(self.schedule))
+
     def sample(self, seeds, token_ids, negative_token_ids, *, steps, guidance_scale, sampler):
         """Pictures float32 [B, H, W, C] from seeds int64 [B] and token ids [B, T]."""
         scale = tf.broadcast_to(tf.convert_to_tensor(guidance_scale, tf.float32), tf.shape(seeds))
         # Known when a graph is traced: so one graph is for any number of pictures, but for one number of steps.
-        times = tuple(samplers.TIME_GRIDS[self.time_grid](steps, schedules.get(self.schedule)).tolist())
+        times = tuple(self.sampling_times(steps).tolist())
         x = gaussian(seeds, self.image_shape)
         # Noise is drawn outside XLA, where it would be other noise; and a model server refuses XLA.
         by_xla = self.chosen_jit_compile is True and sampler != "ddpm" and not tf.inside_function()

@@ -7,6 +7,7 @@ will stand when it draws. Guidance is an input of its network (Meng et al., 2023
 """
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfgen.diffusion import samplers, schedules
@@ -26,7 +27,9 @@ class FewStepStudent(TextToImageDiffusion):
     [B] what they came from; see `tfgen.distillation`.
 
     Args: those of `TextToImageDiffusion` that say what the network is, how long its averaged weights remember, and what
-        `generate` does when not told otherwise: `steps`, 1, 2 or 4, and `guidance_scale`.
+        `generate` does when not told otherwise: `steps`, 1, 2 or 4, and `guidance_scale`. Of its own it has `time_shift`:
+        its steps are at even times shifted so (`tfgen.diffusion.samplers.shifted`), for what a picture shows is decided where
+        there is much noise.
 
     Metrics: `loss` and `x0_error`, the mean absolute and the mean squared error of the estimated picture in [-1, 1]: in
         training of the one step trained, in `evaluate` of the whole path.
@@ -34,18 +37,18 @@ class FewStepStudent(TextToImageDiffusion):
 
     settings = (
         "image_size", "image_channels", "patch_size", "channels", "num_blocks", "num_heads", "schedule", "parameterisation",
-        "ema_half_life", "steps", "guidance_scale",
+        "time_shift", "ema_half_life", "steps", "guidance_scale",
     )  # fmt: skip
 
     reads_guidance = True
 
-    def __init__(self, text_encoder, image_size=32, image_channels=3, *, steps=4, **settings):
-        super().__init__(text_encoder, image_size, image_channels, steps=steps, **settings)
+    def __init__(self, text_encoder, image_size=32, image_channels=3, *, time_shift=6.0, steps=4, **settings):
+        super().__init__(text_encoder, image_size, image_channels, time_shift=time_shift, steps=steps, **settings)
 
     @classmethod
     def of(cls, teacher, **settings):
         """A student that begins with the weights of its teacher, a `TextToImageDiffusion`."""
-        known = {name: getattr(teacher, name) for name in cls.settings if name not in ("ema_half_life", "steps")}
+        known = {name: getattr(teacher, name) for name in cls.settings if name not in ("time_shift", "ema_half_life", "steps")}
         student = cls(teacher.averaged_text_encoder.copy(), **{**known, **settings})
         of_teacher = {layer.name: layer for layer in teacher.averaged_unet.layers}
         for network in (student.unet, student.averaged_unet):
@@ -60,10 +63,8 @@ class FewStepStudent(TextToImageDiffusion):
 
     def update(self, batch, noise):
         """Walk to the step that is trained, then learn to name the teacher's picture from there."""
-        step, steps = tf.unstack(tf.gather(_TASKS, noise["task"]))
-        times = 1 - tf.range(max(STEPS) + 1, dtype=tf.float32) / tf.cast(
-            steps, tf.float32
-        )  # those after the picture are not reached
+        paths = np.array([np.pad(self.sampling_times(steps), (0, max(STEPS) - steps)) for _, steps in _TASKS])
+        step, times = (tf.gather(of_all, noise["task"]) for of_all in ([step for step, _ in _TASKS], paths))
         with tf.GradientTape() as tape:
             features = {**self.text_encoder.encode(batch), "guidance_scale": batch["guidance_scale"]}
 
@@ -91,6 +92,9 @@ class FewStepStudent(TextToImageDiffusion):
         difference = x0 - batch["image"]
         return tf.reduce_mean(tf.abs(difference)), tf.reduce_mean(difference**2)
 
+    def sampling_times(self, steps):
+        return samplers.shifted(samplers.uniform_times(steps), np.float32(self.time_shift))
+
     def test_step(self, batch):
         """How far the pictures that `generate` would draw are from the teacher's."""
         features = {**self.averaged_text_encoder.encode(batch), "guidance_scale": batch["guidance_scale"]}
@@ -98,7 +102,7 @@ class FewStepStudent(TextToImageDiffusion):
         def estimate(x, t):
             return self.estimate(x, t, features, self.averaged_unet)
 
-        x0 = samplers.ddim(estimate, batch["noise"], samplers.uniform_times(self.steps), schedules.get(self.schedule))
+        x0 = samplers.ddim(estimate, batch["noise"], self.sampling_times(self.steps), schedules.get(self.schedule))
         loss, x0_error = self._errors(x0, batch)
         return self.track(batch, loss=loss, x0_error=x0_error)
 
