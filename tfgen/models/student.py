@@ -42,7 +42,7 @@ class FewStepStudent(TextToImageDiffusion):
 
     reads_guidance = True
 
-    def __init__(self, text_encoder, image_size=32, image_channels=3, *, time_shift=6.0, steps=4, **settings):
+    def __init__(self, text_encoder, image_size=32, image_channels=3, *, time_shift=3.0, steps=4, **settings):
         super().__init__(text_encoder, image_size, image_channels, time_shift=time_shift, steps=steps, **settings)
 
     @classmethod
