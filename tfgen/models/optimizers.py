@@ -22,7 +22,18 @@ class ConvolutionalMuon(keras.optimizers.Muon):
         return any(re.search(pattern, variable.path) for pattern in self.exclude_layers)
 
     def zeropower_via_newtonschulz5(self, x, steps):
-        return ops.reshape(super().zeropower_via_newtonschulz5(_as_matrix(x), steps), x.shape)
+        """Keras's iteration, X <- (a + b X X^T + c (X X^T)^2) X. Each step multiplies X by a polynomial of its Gram matrix, so
+        their product is found by matrices of the shorter side alone, and X, most often some times as long, is multiplied once.
+        """
+        matrix = _as_matrix(x)
+        matrix = matrix / (ops.norm(matrix) + 1e-7)
+        is_tall = matrix.shape[0] >= matrix.shape[1]
+        gram = ops.transpose(matrix) @ matrix if is_tall else matrix @ ops.transpose(matrix)
+        product = identity = ops.eye(gram.shape[0])
+        for _ in range(steps):
+            factor = self.muon_a * identity + self.muon_b * gram + self.muon_c * gram @ gram
+            product, gram = product @ factor, factor @ gram @ factor
+        return ops.reshape(matrix @ product if is_tall else product @ matrix, x.shape)
 
     def lr_adjust(self, x):
         return ops.reshape(super().lr_adjust(_as_matrix(x)), x.shape)
