@@ -275,7 +275,7 @@ class ImageModel(keras.Model):
             shown = [_short(prompt) for prompt in silent if prompt in among][:_MOST_SHOWN]
             if shown:
                 yield f"nothing that this model draws is named in: {', '.join(shown)}; {outcome}"
-        if tokenizer.is_cut(prompts).numpy().any():
+        if token_ids[:, -1].any() and tokenizer.is_cut(prompts).numpy().any():  # the former is known already
             yield f"the prompt is longer than {tokenizer.caption_length} tokens; the rest was cut"
 
     def sampling_settings(self, steps, guidance_scale, sampler, negative_prompts):
