@@ -32,7 +32,6 @@ from tfgen.models.vae import VAE
 FAMILIES = {"dcgan": DCGAN, "vae": VAE, "diffusion": TextToImageDiffusion, "student": FewStepStudent}
 _LEARNING_RATES = {"dcgan": 2e-4, "vae": 1e-3, "diffusion": 4e-3, "student": 1e-3, "judge": 2e-3}
 _TEXT_ENCODERS = ("transformer", "word_vectors", "preset")
-_TEXT_LEARNING_RATES = {"diffusion": 2e-4, "student": 5e-5}
 _MATCHING_BATCH, _MATCHING_STEPS, _MATCHING_PART = 128, 2500, 1 / 6
 _LEAST_STEPS_BETWEEN_SAMPLES = 500
 _DEFAULT_SIZES = {"mnist": 28, "fashion_mnist": 28, "shapes": 32}
@@ -57,7 +56,7 @@ class Settings:
         teacher: of a student, see `tfgen.distillation.Teaching`.
         batch_size, steps, steps_per_epoch: of training; steps is the sum over all epochs.
         learning_rate: falls to zero along a cosine; a DCGAN's is constant. 0 becomes the family's usual one.
-        text_learning_rate: of the text encoder of a diffusion model or a student; 0 becomes the usual one.
+        text_learning_rate: of the text encoder of a diffusion model, falling likewise; 0 becomes the usual one, 2e-4.
         seed: of weights and data order.
     """
 
@@ -89,7 +88,8 @@ class Settings:
             if isinstance(value, int | float) and value < 0:
                 raise ValueError(f"{item.name} is {value!r}; give a number that is not negative")
         self.learning_rate = self.learning_rate or _LEARNING_RATES[self.family]
-        self.text_learning_rate = self.text_learning_rate or _TEXT_LEARNING_RATES.get(self.family, 0.0)
+        if self.family == "diffusion":
+            self.text_learning_rate = self.text_learning_rate or 2e-4
         if self.begin_with and (self.text or self.family in ("student", "judge")):
             raise ValueError(
                 "begin_with is for a dcgan, vae or diffusion, which keeps its text encoder; leave out [text] or it"
@@ -434,11 +434,11 @@ def compile_for(model, settings):
         adam = {"learning_rate": rate, "beta_1": 0.5}
         model.compile(keras.optimizers.Adam(**adam), discriminator_optimizer=keras.optimizers.Adam(**adam))
     else:
-        text_rate = _warmed_up(settings.text_learning_rate, settings.steps)
-        model.compile(
-            _muon(rate, settings.steps, exclude_layers=("^stem", "^position", "^output")),
-            text_optimizer=keras.optimizers.AdamW(text_rate, weight_decay=0.01, global_clipnorm=1.0),
-        )
+        others = {}
+        if settings.family == "diffusion":
+            text_rate = _warmed_up(settings.text_learning_rate, settings.steps)
+            others["text_optimizer"] = keras.optimizers.AdamW(text_rate, weight_decay=0.01, global_clipnorm=1.0)
+        model.compile(_muon(rate, settings.steps, exclude_layers=("^stem", "^position", "^output")), **others)
 
 
 def _muon(rate, steps, exclude_layers=()):

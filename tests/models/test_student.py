@@ -23,7 +23,7 @@ def test_it_learns_which_picture_a_noise_is(make_model, batches):
     batch = next(iter(batches))
     pairs = tf.data.Dataset.from_tensors(batch)
     student = make_model("student", channels=(16, 16), ema_half_life=100)
-    student.compile(keras.optimizers.Adam(3e-3), text_optimizer=keras.optimizers.Adam(3e-3))
+    student.compile(keras.optimizers.Adam(3e-3))
     student.fit(pairs.repeat(), steps_per_epoch=300, shuffle=False, verbose=0)
     other = {**batch, "noise": tf.reverse(batch["noise"], [0])}  # the same captions, of other noise
     for steps in (1, 4):
@@ -31,6 +31,16 @@ def test_it_learns_which_picture_a_noise_is(make_model, batches):
         learned = student.evaluate(pairs, verbose=0, return_dict=True)["x0_error"]
         assert learned < 0.5 * student.evaluate(tf.data.Dataset.from_tensors(other), verbose=0, return_dict=True)["x0_error"]
         assert learned < 0.05
+
+
+@pytest.mark.parametrize(("task", "steps"), [(0, 1), (1, 2), (4, 4)])
+def test_it_learns_from_where_its_own_steps_lead_when_it_draws(task, steps, make_model, shake, batches):
+    """The last step of each path, in training and in the picture."""
+    batch = next(iter(batches))
+    student = shake(make_model("student", ema_half_life=0, steps=steps, time_shift=2.0))
+    drawn = student.evaluate(tf.data.Dataset.from_tensors(batch), verbose=0, return_dict=True)
+    trained = student.update(batch, {"task": tf.constant(task)})
+    assert float(trained["x0_error"]) == pytest.approx(drawn["x0_error"], rel=1e-4)
 
 
 def test_guidance_is_an_input_and_a_negative_prompt_turns_the_picture(make_model, shake):

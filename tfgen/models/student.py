@@ -3,7 +3,8 @@
 The teacher's path from noise to a picture is deterministic, so noise, prompt and guidance scale say which picture it is. The
 student learns to name that picture from the noise (Luhman & Luhman, 2021, arXiv:2101.02388). One look does not tell it all,
 so it may walk as far as its first guess leads and look again; it learns from where its own steps have led it, which is where it
-will stand when it draws. Guidance is an input of its network (Meng et al., 2023, arXiv:2210.03142): a step is one call.
+will stand when it draws. It keeps its teacher's text encoder as it is. Guidance is an input of its network (Meng et al., 2023,
+arXiv:2210.03142): a step is one call.
 """
 
 import keras
@@ -57,6 +58,10 @@ class FewStepStudent(TextToImageDiffusion):
                     layer.set_weights(of_teacher[layer.name].get_weights())
         return student
 
+    @property
+    def optimized_variables(self):
+        return {"optimizer": self.unet.trainable_variables}
+
     def draw_noise(self, num_images, seed):
         """Random numbers of one training step: `task`, the index of which step of how many is trained."""
         return {"task": tf.random.stateless_categorical(tf.math.log([_OFTEN]), 1, seed, tf.int32)[0, 0]}
@@ -65,20 +70,20 @@ class FewStepStudent(TextToImageDiffusion):
         """Walk to the step that is trained, then learn to name the teacher's picture from there."""
         paths = np.array([np.pad(self.sampling_times(steps), (0, max(STEPS) - steps)) for _, steps in _TASKS])
         step, times = (tf.gather(of_all, noise["task"]) for of_all in ([step for step, _ in _TASKS], paths))
+        features = {**self.text_encoder.encode(batch), "guidance_scale": batch["guidance_scale"]}
+
+        def estimate(x, t):
+            return self.estimate(x, t, features, self.unet)
+
+        x = self._walk(estimate, batch["noise"], times, step)
         with tf.GradientTape() as tape:
-            features = {**self.text_encoder.encode(batch), "guidance_scale": batch["guidance_scale"]}
-
-            def estimate(x, t):
-                return self.estimate(x, t, features, self.unet)
-
-            x = tf.stop_gradient(self._walk(estimate, batch["noise"], times, step))
             loss, x0_error = self._errors(estimate(x, times[step]), batch)
-        self.descend(tape, loss, "optimizer", "text_optimizer")
+        self.descend(tape, loss, "optimizer")
         self.average_weights(tf.shape(batch["image"])[0])
         return {"loss": loss, "x0_error": x0_error}
 
     def _walk(self, estimate, x, times, num_steps):
-        """DDIM's first steps, without a gradient."""
+        """DDIM's first steps."""
         alphas, sigmas = schedules.get(self.schedule)(times)
 
         def step(i, x):
