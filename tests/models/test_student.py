@@ -24,7 +24,9 @@ def test_it_learns_which_picture_a_noise_is(make_model, batches):
     pairs = tf.data.Dataset.from_tensors(batch)
     student = make_model("student", channels=(16, 16), ema_half_life=100)
     student.compile(keras.optimizers.Adam(3e-3))
+    read = student.text_encoder.get_weights()
     student.fit(pairs.repeat(), steps_per_epoch=300, shuffle=False, verbose=0)
+    assert all(map(np.array_equal, read, student.text_encoder.get_weights()))  # it reads as its teacher does
     other = {**batch, "noise": tf.reverse(batch["noise"], [0])}  # the same captions, of other noise
     for steps in (1, 4):
         student.steps = steps
