@@ -129,7 +129,6 @@ def test_odd_prompts_still_give_a_picture(prompt, models, tmp_path, call):
         (["train", "vae", "--teacher", "tiny", "--out", "run"], "--teacher is for a student"),
         (["train", "student", "--teacher", "fashion-vae", "--out", "run"], "cannot teach"),
         (["train", "student", "--teacher", "tiny", "--out", "run"], "no settings.toml beside it"),
-        (["train", "student", "--minutes", "1", "--out", "run"], "give --epochs"),
         (["evaluate", "blind"], "no settings.toml beside it"),
         (["evaluate", "judge"], "makes no pictures"),
         (["evaluate", "tiny", "--data", "cifar10"], "no extractor ships for cifar10"),

@@ -12,7 +12,7 @@ FLOORS = {
     "diffusion": 1, "data": 1, "files": 0, "environment": 0, "plotting": 1,
     "text": 2, "metrics": 2,
     "models": 3,
-    "training": 4, "distillation": 4, "callbacks": 4, "export": 4, "evaluation": 4,
+    "training": 4, "callbacks": 4, "export": 4, "evaluation": 4,
     "cli": 5, "demo": 5,
 }  # fmt: skip
 

@@ -255,6 +255,50 @@ def test_minutes_are_refused_where_several_workers_would_count_them(tmp_path, mo
         training._with_steps(settings("vae"), source, None, 1)
 
 
+@pytest.fixture(scope="module")
+def teacher_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("teachers") / "teacher"
+    training.train(settings("diffusion"), folder, verbose=0)
+    return folder
+
+
+def test_a_student_is_trained_by_its_teachers_settings_though_interrupted(teacher_folder, tmp_path, monkeypatch):
+    chosen = dataclasses.replace(training.settings_of_student(teacher_folder), batch_size=8, steps=6, steps_per_epoch=3)
+    assert (chosen.data, chosen.image_size, chosen.options["num_scenes"]) == ("shapes", 16, 40)
+
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as changed:
+        changed.setattr(training.SampleGrid, "on_epoch_end", interrupted)  # after the checkpoint of the first epoch
+        with pytest.raises(KeyboardInterrupt):
+            training.train(chosen, tmp_path / "student", verbose=0)
+    training.train(None, tmp_path / "student", resume=True, verbose=0)
+    assert {file.name for file in (tmp_path / "student").iterdir()} == {"model.keras", "settings.toml", "README.md", "samples"}
+    student = tfgen.load_model(tmp_path / "student")
+    assert isinstance(student, tfgen.FewStepStudent)
+    assert (student.steps, student.guidance_scale, student.ema_half_life, student.keeps_teacher) == (4, 2.5, 0, False)
+    teacher = tfgen.load_model(teacher_folder)
+    assert student.count_params() < 1.2 * teacher.count_params()
+    again = training.read_settings(tmp_path / "student" / "settings.toml")
+    assert (again.teacher, again.steps) == (str(teacher_folder), 6)
+
+
+@pytest.mark.parametrize(
+    ("teacher", "message"),
+    [
+        ("fashion-vae", "cannot teach"),
+        ("no-such-model", "no model"),
+        ("", "set image_size to 32"),  # that which ships draws 32x32
+    ],
+)
+def test_unusable_teachers_are_refused(teacher, message, tmp_path):
+    chosen = training.Settings("student", image_size=16, options={"num_scenes": 8}, teacher=teacher)
+    with pytest.raises(ValueError, match=message):
+        training.train(chosen, tmp_path / "run", epochs=1, verbose=0)
+    assert not (tmp_path / "run").exists()
+
+
 def test_minutes_set_the_number_of_steps(tmp_path):
     training.train(settings("vae", steps=0, steps_per_epoch=0), tmp_path / "model", minutes=0.02, verbose=0)
     used = training.read_settings(tmp_path / "model" / "settings.toml")
@@ -289,6 +333,7 @@ def test_a_folder_in_use_is_left_alone(tmp_path):
         ("family = 'vae'\n[options]\nnum_scenes = 'many'", "num_scenes is 'many'"),
         ("family = 'vae'\n[options]\nnum_objects = 'two'", "settings make no shapes|num_objects"),
         ("family = 'vae'\nlearning_rate = 'fast'", "of type float"),
+        ("family = 'vae'\nteacher = 'shapes-diffusion'", "of a student, and this is a vae"),
         ("family = 'vae'\noptions = 3", "of type dict"),
         ("family = 'vae'\n[options]\nspeed = 1", "no option 'speed'; it takes num_scenes"),
         ("family = 'vae'\n[augmentation]\nflop = true", "choose from flip, rotation"),

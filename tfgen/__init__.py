@@ -29,7 +29,7 @@ _PUBLIC = {
     "check_environment": "environment",
 }
 _MODULES = (
-    "callbacks", "data", "diffusion", "distillation", "evaluation", "export", "metrics", "models", "plotting", "text",
+    "callbacks", "data", "diffusion", "evaluation", "export", "metrics", "models", "plotting", "text",
     "training",
 )  # fmt: skip
 

@@ -95,9 +95,7 @@ def train(
     family: Annotated[Family, typer.Argument(help="What to train.")],
     out: Annotated[Path, typer.Option(help="Folder for the model, new or empty.")],
     data: Annotated[str | None, typer.Option(help='"shapes", a TFDS name such as fashion_mnist, or folder:PATH.')] = None,
-    teacher: Annotated[
-        str | None, typer.Option(help="A student's: the diffusion model whose pictures it learns to draw.")
-    ] = None,
+    teacher: Annotated[str | None, typer.Option(help="A student's: the diffusion model from which it learns.")] = None,
     config: Annotated[Path | None, typer.Option(help="Settings, as in saved_models/*/settings.toml.")] = None,
     begin_with: Annotated[
         str | None, typer.Option(help="A model to train further, with its text encoder and the words that it knows.")

@@ -17,7 +17,6 @@ import tfgen
 from tfgen import data, text
 from tfgen.callbacks import Checkpoint, SampleGrid
 from tfgen.data import captions
-from tfgen.distillation import Teaching, teach, with_noise
 from tfgen.files import remove_partial, save_whole, write_whole
 from tfgen.models.contrastive import CaptionMatcher
 from tfgen.models.dcgan import DCGAN
@@ -53,7 +52,7 @@ class Settings:
         model: arguments of the family's class.
         begin_with: a model of the same family, by name or path, whose weights, text encoder and, where [model] gives no others,
             settings the training begins with; empty for random weights.
-        teacher: of a student, see `tfgen.distillation.Teaching`.
+        teacher: of a student, the diffusion model that it learns from, by name or path; empty becomes "shapes-diffusion".
         batch_size, steps, steps_per_epoch: of training; steps is the sum over all epochs.
         learning_rate: falls to zero along a cosine; a DCGAN's is constant. 0 becomes the family's usual one.
         text_learning_rate: of the text encoder of a diffusion model, falling likewise; 0 becomes the usual one, 2e-4.
@@ -70,7 +69,7 @@ class Settings:
     text: dict = field(default_factory=dict)
     model: dict = field(default_factory=dict)
     begin_with: str = ""
-    teacher: dict = field(default_factory=dict)
+    teacher: str = ""
     batch_size: int = 32
     steps: int = 0
     steps_per_epoch: int = 0
@@ -90,6 +89,10 @@ class Settings:
         self.learning_rate = self.learning_rate or _LEARNING_RATES[self.family]
         if self.family == "diffusion":
             self.text_learning_rate = self.text_learning_rate or 2e-4
+        if self.family == "student":
+            self.teacher = self.teacher or "shapes-diffusion"
+        elif self.teacher:
+            raise ValueError(f"teacher is of a student, and this is a {self.family}; leave it out")
         if self.begin_with and (self.text or self.family in ("student", "judge")):
             raise ValueError(
                 "begin_with is for a dcgan, vae or diffusion, which keeps its text encoder; leave out [text] or it"
@@ -139,7 +142,7 @@ def settings_of_student(teacher):
     if known is None:
         raise ValueError(f"{teacher} has no settings.toml beside it that names its data; give settings by --config")
     shared = {name: getattr(known, name) for name in ("data", "split", "language", "image_size", "options")}
-    return Settings("student", teacher={"model": lasting_name(teacher)}, **shared)
+    return Settings("student", teacher=lasting_name(teacher), **shared)
 
 
 def settings_of_run(folder):
@@ -189,16 +192,10 @@ def train(settings, folder, *, epochs=None, minutes=None, resume=False, verbose=
     if is_first:
         remove_partial(folder)
     settings = _with_image_size(settings)
-    if settings.family == "student":
-        if minutes:
-            raise ValueError("how long the teacher draws is not known before; leave out --minutes and give --epochs")
-        teacher = _teaching(settings).load()  # an unusable one is refused before the data are made
     try:
         source = data.load(settings.data, settings.split, settings.image_size, settings.language, **settings.options)
     except TypeError as error:
         raise ValueError(f"[options] settings make no {settings.data}: {error}") from None
-    if settings.family == "student":
-        source = source.repeat().take(_teaching(settings).num_pictures)
     with strategy.scope():
         settings = _with_steps(settings, source, epochs, minutes)  # by the pace of all devices together
         keras.utils.set_random_seed(settings.seed)
@@ -212,14 +209,10 @@ def train(settings, folder, *, epochs=None, minutes=None, resume=False, verbose=
     if is_new:
         chosen = {name: value for name, value in dataclasses.asdict(settings).items() if value != {}}
         write_whole(folder / "settings.toml", tomli_w.dumps(chosen).encode())
-        if settings.family != "student" and not settings.begin_with and getattr(model, "text_encoder", None):
+        if _learns_to_read(settings, model):
             start = time.perf_counter()
             match_captions(model, settings, source, verbose)
             progress.seconds += time.perf_counter() - start
-    if settings.family == "student":
-        start = time.perf_counter()
-        source = teach(teacher, source, folder / "pairs", settings.seed, verbose)
-        progress.seconds += time.perf_counter() - start
     callbacks = [progress]
     if settings.family != "judge":
         prompts = None
@@ -239,7 +232,6 @@ def train(settings, folder, *, epochs=None, minutes=None, resume=False, verbose=
     )
     _write_model(model, settings, folder, progress.seconds, progress.metrics)
     progress.remove()
-    shutil.rmtree(folder / "pairs", ignore_errors=True)
     if not is_first:
         shutil.rmtree(folder)
     return model
@@ -284,7 +276,9 @@ def build(settings, source):
 def _beginning(settings, shape):
     """A model with another's weights, for pictures of a shape, where the settings name one; else None."""
     if settings.family == "student":
-        known, begin = _teaching(settings).load(), FewStepStudent.of
+        known, begin = load_model(settings.teacher), FewStepStudent.of
+        if type(known) is not TextToImageDiffusion:
+            raise ValueError(f"{settings.teacher} cannot teach; give a diffusion model, such as shapes-diffusion")
     elif settings.begin_with:
         known, begin = load_model(settings.begin_with), FAMILIES[settings.family].beginning_with
         if type(known) is not FAMILIES[settings.family]:
@@ -299,13 +293,6 @@ def _beginning(settings, shape):
         return begin(known, **settings.model)
     except TypeError as error:
         raise ValueError(f"[model] settings make no {settings.family}: {error}") from None
-
-
-def _teaching(settings):
-    try:
-        return Teaching(**settings.teacher)
-    except TypeError as error:
-        raise ValueError(f"[teacher] settings make no teacher: {error}") from None
 
 
 def _text_encoder(settings, source):
@@ -376,6 +363,11 @@ def _with_steps(settings, source, epochs, minutes):
     return dataclasses.replace(settings, steps=steps // num_epochs * num_epochs, steps_per_epoch=steps // num_epochs)
 
 
+def _learns_to_read(settings, model):
+    """Whether a model has a text encoder that knows nothing yet."""
+    return bool(getattr(model, "text_encoder", None)) and not settings.begin_with and not settings.teacher
+
+
 def _steps_in(seconds, settings, source):
     """The steps that so many seconds hold, captions matched before them, at the pace of a model that is thrown away."""
     settings = dataclasses.replace(settings, steps=1000)
@@ -383,7 +375,7 @@ def _steps_in(seconds, settings, source):
     compile_for(model, settings)
     source = source.take(4 * _MATCHING_BATCH)
     step = _seconds_per_step(model, batches_for(model, settings, source, 0))
-    if settings.begin_with or getattr(model, "text_encoder", None) is None:
+    if not _learns_to_read(settings, model):
         return seconds / step
     matching = _seconds_per_step(*_caption_matching(model, settings, source, 1000))
     return max(seconds / (step + matching * _MATCHING_PART), (seconds - _MATCHING_STEPS * matching) / step)
@@ -438,7 +430,13 @@ def compile_for(model, settings):
         if settings.family == "diffusion":
             text_rate = _warmed_up(settings.text_learning_rate, settings.steps)
             others["text_optimizer"] = keras.optimizers.AdamW(text_rate, weight_decay=0.01, global_clipnorm=1.0)
-        model.compile(_muon(rate, settings.steps, exclude_layers=("^stem", "^position", "^output")), **others)
+        if settings.family == "student":
+            others["fake_optimizer"] = _unet_optimizer(rate, settings.steps)
+        model.compile(_unet_optimizer(rate, settings.steps), **others)
+
+
+def _unet_optimizer(rate, steps):
+    return _muon(rate, steps, exclude_layers=("^stem", "^position", "^output"))
 
 
 def _muon(rate, steps, exclude_layers=()):
@@ -466,8 +464,7 @@ def batches_for(model, settings, source, start_step):
         augmentation=settings.augmentation and data.Augmentation(**settings.augmentation), seed=settings.seed,
         start_step=start_step, text_features=text_encoder and text_encoder.frozen_features,
     )  # fmt: skip
-    of_family = {"judge": judge_batch, "student": with_noise}
-    return batches.map(of_family[settings.family]) if settings.family in of_family else batches
+    return batches.map(judge_batch) if settings.family == "judge" else batches
 
 
 def _write_model(model, settings, folder, seconds, metrics):

@@ -3,11 +3,9 @@
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from tfgen import data, text
 from tfgen.data import captions
-from tfgen.distillation import with_noise
 from tfgen.models import DCGAN, VAE, FewStepStudent, TextToImageDiffusion
 from tfgen.models.optimizers import ConvolutionalMuon
 
@@ -30,10 +28,14 @@ def make_model(tokenizer):
         shape = {"image_size": IMAGE_SIZE, "image_channels": 3}
         denoisers = {"diffusion": TextToImageDiffusion, "student": FewStepStudent}
         if family in denoisers:
-            model = denoisers[family](encoder, **shape, **{"channels": (16,), "num_heads": 2, "steps": 4, **settings})
+            settings = {"channels": (16,), "num_heads": 2, "steps": 4, **settings}
+            if family == "student":  # of a teacher that has learned nothing
+                settings = {"keeps_teacher": True, **settings}
+            model = denoisers[family](encoder, **shape, **settings)
         else:
             model = {"dcgan": DCGAN, "vae": VAE}[family](**shape, text_encoder=encoder, width=8, latent_size=6, **settings)
-        model.compile(ConvolutionalMuon(1e-3) if family in denoisers else "adam", jit_compile=jit_compile)
+        optimizers = {"student": {"fake_optimizer": ConvolutionalMuon(1e-3)}}.get(family, {})
+        model.compile(ConvolutionalMuon(1e-3) if family in denoisers else "adam", jit_compile=jit_compile, **optimizers)
         return model
 
     return make
@@ -55,9 +57,4 @@ def shake():
 
 @pytest.fixture(scope="session")
 def batches(tokenizer):
-    source = data.load("shapes", "train", IMAGE_SIZE, num_scenes=64, num_objects=(1,))
-    seeds = {"noise_seed": np.arange(64), "guidance_scale": np.linspace(1, 5, 64, dtype=np.float32)}
-    pairs = tf.data.Dataset.zip(source, tf.data.Dataset.from_tensor_slices(seeds)).map(
-        lambda example, more: {**example, **more}
-    )
-    return data.prepare(pairs, tokenizer, 8, training=True).map(with_noise)  # which only a student reads
+    return data.prepare(data.load("shapes", "train", IMAGE_SIZE, num_scenes=64, num_objects=(1,)), tokenizer, 8, training=True)

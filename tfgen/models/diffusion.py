@@ -67,6 +67,7 @@ class TextToImageDiffusion(ImageModel):
         "time_grid", "guidance_rescale", "guidance_interval",
     )  # fmt: skip
 
+    metric_names = ("loss", "x0_error")
     reads_guidance = False  # whether the guidance scale is an input of the U-Net
 
     def __init__(
@@ -75,9 +76,7 @@ class TextToImageDiffusion(ImageModel):
         steps=50, guidance_scale=2.5, sampler="ddim", time_grid="uniform", guidance_rescale=0.0, guidance_interval=(0.0, 1.0),
         **kwargs,
     ):  # fmt: skip
-        super().__init__(
-            image_size, image_channels, text_encoder, caption_dropout, ema_half_life, ("loss", "x0_error"), **kwargs
-        )
+        super().__init__(image_size, image_channels, text_encoder, caption_dropout, ema_half_life, self.metric_names, **kwargs)
         parameterisations.check(parameterisation, schedule)
         check_at_least(1e-6, max_loss_weight=max_loss_weight, time_shift=time_shift)
         self.patch_size, self.channels, self.num_blocks, self.num_heads = patch_size, tuple(channels), num_blocks, num_heads
@@ -92,13 +91,17 @@ class TextToImageDiffusion(ImageModel):
         if len(self.guidance_interval) != 2 or not 0 <= self.guidance_interval[0] < self.guidance_interval[1] <= 1:
             raise ValueError(f"guidance_interval is {guidance_interval!r}; give two times from 0 to 1, the earlier first")
         self.sampling_settings(None, None, None, None)  # refuses unusable ones before the training, not after it
-        self.unet = unet(
-            image_size, image_channels, text_encoder.tokenizer.caption_length, text_encoder.width,
-            patch_size=patch_size, channels=self.channels, num_blocks=num_blocks, num_heads=num_heads,
-            reads_guidance=self.reads_guidance,
-        )  # fmt: skip
+        self.unet = self.make_unet(self.reads_guidance)
         self.add_averages("text_encoder", "unet")
         self.built = True
+
+    def make_unet(self, reads_guidance):
+        """An untrained U-Net by the settings."""
+        return unet(
+            self.image_size, self.image_channels, self.text_encoder.tokenizer.caption_length, self.text_encoder.width,
+            patch_size=self.patch_size, channels=self.channels, num_blocks=self.num_blocks, num_heads=self.num_heads,
+            reads_guidance=reads_guidance,
+        )  # fmt: skip
 
     @property
     def optimized_variables(self):
@@ -159,10 +162,15 @@ class TextToImageDiffusion(ImageModel):
         t, eps, x0 = noise["time"], noise["eps"], batch["image"]
         alpha, sigma = (value[:, None, None, None] for value in schedules.get(self.schedule)(t))
         x0_estimate = self.estimate(alpha * x0 + sigma * eps, t, text_encoder.encode(batch, noise["empty"]), network)
+        return self.errors(x0_estimate, x0, t)
+
+    def errors(self, x0_estimate, x0, t):
+        """(weighted loss, mean squared error) of what pictures [B, H, W, C] are taken for at times [B], means of the batch."""
+        alpha, sigma = schedules.get(self.schedule)(t)
         error = tf.reduce_mean((x0_estimate - x0) ** 2, axis=[1, 2, 3])
         # A prediction of eps says little of x0 where there is little signal: the loss on eps itself has the weight SNR.
         signal = alpha**2 if self.parameterisation == "eps" else 1.0
-        weight = tf.minimum(tf.reshape(signal / tf.maximum(sigma**4, 1e-6), [-1]), self.max_loss_weight)
+        weight = tf.minimum(signal / tf.maximum(sigma**4, 1e-6), self.max_loss_weight)
         return tf.reduce_mean(weight * error), tf.reduce_mean(error)
 
     def estimate(self, x, t, features, network):

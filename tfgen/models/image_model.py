@@ -53,11 +53,12 @@ class ImageModel(keras.Model):
         return (self.image_size, self.image_size, self.image_channels)
 
     def add_averages(self, *names):
-        """Give each named network a copy for its averaged weights, `averaged_NAME`; itself where no average is kept."""
+        """Give each named network a copy for its averaged weights, `averaged_NAME`; itself where no average is kept, or
+        where it is not trained."""
         self.averaged_names = [name for name in names if getattr(self, name) is not None]
         for name in names:
             network = getattr(self, name)
-            if self.ema_half_life and network is not None:
+            if self.ema_half_life and network is not None and network.trainable_variables:
                 copy = network.copy() if hasattr(network, "copy") else keras.models.clone_model(network)
                 copy.set_weights(network.get_weights())
                 copy.trainable = False
