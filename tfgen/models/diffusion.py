@@ -68,7 +68,7 @@ class TextToImageDiffusion(ImageModel):
     )  # fmt: skip
 
     metric_names = ("loss", "x0_error")
-    reads_guidance = False  # whether the guidance scale is an input of the U-Net
+    reads_path = False  # whether guidance scale and number of steps are inputs of the U-Net
 
     def __init__(
         self, text_encoder, image_size=32, image_channels=3, *, patch_size=2, channels=(64, 128), num_blocks=1, num_heads=4,
@@ -91,16 +91,16 @@ class TextToImageDiffusion(ImageModel):
         if len(self.guidance_interval) != 2 or not 0 <= self.guidance_interval[0] < self.guidance_interval[1] <= 1:
             raise ValueError(f"guidance_interval is {guidance_interval!r}; give two times from 0 to 1, the earlier first")
         self.sampling_settings(None, None, None, None)  # refuses unusable ones before the training, not after it
-        self.unet = self.make_unet(self.reads_guidance)
+        self.unet = self.make_unet(self.reads_path)
         self.add_averages("text_encoder", "unet")
         self.built = True
 
-    def make_unet(self, reads_guidance):
+    def make_unet(self, reads_path):
         """An untrained U-Net by the settings."""
         return unet(
             self.image_size, self.image_channels, self.text_encoder.tokenizer.caption_length, self.text_encoder.width,
             patch_size=self.patch_size, channels=self.channels, num_blocks=self.num_blocks, num_heads=self.num_heads,
-            reads_guidance=reads_guidance,
+            reads_path=reads_path,
         )  # fmt: skip
 
     @property
@@ -121,7 +121,7 @@ class TextToImageDiffusion(ImageModel):
         steps = self.sampling_settings(steps, None, None, None)["steps"]
         token_ids = self.tokenize([prompt])
         words = self.text_encoder.tokenizer.words_of(token_ids[0].numpy())
-        features = self.steering(token_ids, self.guidance_scale)
+        features = self.steering(token_ids, self.guidance_scale, steps)
         attention = [layer for layer in self.averaged_unet.layers if isinstance(layer, PixelTextAttention)]
         before = keras.Model(self.averaged_unet.input, [layer.input[0] for layer in attention])
         times, maps, images = [], [], []
@@ -136,7 +136,7 @@ class TextToImageDiffusion(ImageModel):
             maps.append(tf.reduce_mean(scores, axis=0)[0, ..., : len(words)])  # [h, w, W]
             images.append(to_uint8(x0)[0])
 
-        denoise = self.denoiser(token_ids, self.tokenize([""]), self.guidance_scale)
+        denoise = self.denoiser(token_ids, self.tokenize([""]), self.guidance_scale, steps)
         seeds, schedule = tf.constant([seed], tf.int64), schedules.get(self.schedule)
         x, noise = gaussian(seeds, self.image_shape), self._step_noise(seeds)
         samplers.SAMPLERS[self.sampler](denoise, x, self.sampling_times(steps), schedule, noise, callback=look)
@@ -243,7 +243,7 @@ class TextToImageDiffusion(ImageModel):
         )
 
     def _path(self, x, seeds, token_ids, negative_token_ids, times, guidance_scale, sampler):
-        denoise = self.denoiser(token_ids, negative_token_ids, guidance_scale)
+        denoise = self.denoiser(token_ids, negative_token_ids, guidance_scale, len(times) - 1)
         times = np.array(times, np.float32)
         return samplers.SAMPLERS[sampler](denoise, x, times, schedules.get(self.schedule), self._step_noise(seeds))
 
@@ -255,15 +255,15 @@ class TextToImageDiffusion(ImageModel):
         """A function from a step of the sampler to its noise [B, H, W, C]."""
         return lambda step: gaussian(seeds, self.image_shape, stream=step + 1)
 
-    def steering(self, token_ids, guidance_scale):
-        """What steers the averaged U-Net, for prompts [B, T]: features of the text, and the scale if it reads that."""
+    def steering(self, token_ids, guidance_scale, steps):
+        """What steers the averaged U-Net, for prompts [B, T]: features of the text, and scale and steps if it reads those."""
         return self.averaged_text_encoder(token_ids, token_ids != 0)
 
-    def denoiser(self, token_ids, negative_token_ids, guidance_scale):
+    def denoiser(self, token_ids, negative_token_ids, guidance_scale, steps):
         """A function (x, t) -> guided estimate of x0, for prompts [B, T] and what they should not show [B, T]."""
 
         def denoise(x, t, features):
             return self.estimate(x, t, features, self.averaged_unet)
 
-        positive, negative = self.steering(token_ids, guidance_scale), self.steering(negative_token_ids, guidance_scale)
+        positive, negative = (self.steering(one, guidance_scale, steps) for one in (token_ids, negative_token_ids))
         return classifier_free(denoise, positive, negative, guidance_scale, self.guidance_rescale, self.guidance_interval)

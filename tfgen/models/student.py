@@ -1,11 +1,16 @@
 """A few-step student: learns to draw in one, two or four steps what a diffusion model, its teacher, draws in many.
 
-Nobody shows it pictures. It draws, noises what it drew, and asks two networks what they take that for: its teacher, which knows
-how pictures look, and one that learns as it goes how the student's own look. Where the two differ, the student's pictures are
-not distributed as the teacher's; it moves from the one estimate to the other (distribution matching: Yin et al., 2023,
-arXiv:2311.18828). One look does not tell a picture's all, so it may walk as far as its first guess leads and look again, and
-is trained where its own steps have led it (Yin et al., 2024, arXiv:2405.14867, section 4.5). It keeps its teacher's text
-encoder as it is. Guidance is an input of its network (Meng et al., 2023, arXiv:2210.03142): a step is one call.
+A step leads from one time to another. Where the teacher's own path leads from there, in some short steps, can be seen, and the
+student learns to come there in one (Salimans & Ho, 2022, arXiv:2202.00512, take half the steps in this way, and half of them
+again). But far from the end the path turns on details of the noise that one look does not tell, and what is learned of a long
+last step is blurred. So the last of one or of two steps is learned otherwise: the picture is noised, and two networks are asked
+what they take it for, the teacher, which knows how pictures look, and one that learns as it goes how the student's own look.
+Where they differ the student's pictures are not distributed as the teacher's; it moves from the one estimate to the other
+(distribution matching: Yin et al., 2023, arXiv:2311.18828). By itself that would end in few kinds of picture, all backgrounds
+that are left open red; so the picture also keeps near to that of the student's own short steps.
+
+Both are trained where the student's own steps have led it, which is where it will stand when it draws. It keeps its teacher's
+text encoder as it is. Guidance is an input of its network (Meng et al., 2023, arXiv:2210.03142): a step is one call.
 """
 
 import keras
@@ -17,17 +22,18 @@ from tfgen.diffusion.guidance import classifier_free
 from tfgen.models.diffusion import TextToImageDiffusion
 
 STEPS = (1, 2, 4)  # in which a student can draw
-# What one training step is about: (which step, of how many), and how often. All paths begin with the same step.
-_TASKS = ((0, 1), (1, 2), (1, 4), (2, 4), (3, 4))
-_OFTEN = (0.4, 0.15, 0.15, 0.15, 0.15)
+# Which steps, of how many, are learned from the teacher's path, and which from how its pictures are distributed.
+_FOLLOWED, _MATCHED = ((0, 4), (1, 4), (2, 4), (3, 4), (0, 2)), ((0, 1), (1, 2))
+_SHORT_STEPS = 4  # of the teacher's for one of the student's
 _OWN_SCALE_PART = 0.5
-_EARLIEST, _LATEST = 0.1, 0.95  # times at which the two networks are asked
+_EARLIEST, _LATEST = 0.05, 0.99  # times at which the two networks are asked
 _LEAST_DISTANCE = 1e-2
+_MATCHING_WEIGHT = 0.1  # directions are some ten times as long as the slopes of the path's error
 
 
 @keras.saving.register_keras_serializable("tfgen")
 class FewStepStudent(TextToImageDiffusion):
-    """A diffusion model that draws in few steps, for its pictures have become distributed as a teacher's.
+    """A diffusion model that draws in few steps.
 
     Of training batches it reads the captions alone. `FewStepStudent.of(teacher)` makes one that can be trained; an averaged or
     saved one without its teacher draws only.
@@ -37,9 +43,10 @@ class FewStepStudent(TextToImageDiffusion):
         its steps are at even times shifted so (`tfgen.diffusion.samplers.shifted`), for what a picture shows is decided where
         there is much noise; and `keeps_teacher`, whether it has the two networks that training asks.
 
-    Metrics: `distance`, the mean absolute difference between what the student drew and what its teacher takes it for when
-        it is noised, in [-1, 1]; `fake_loss`, the weighted error of the network that learns the student's pictures. In training
-        they are of the one step trained, in `evaluate` of the whole path. Neither says how good the pictures are.
+    Metrics: `path_error`, the mean squared difference of the student's step from where the teacher's path leads, as
+        pictures in [-1, 1]; `distance`, the mean absolute one between what it drew and what its teacher takes that for, noised;
+        `fake_loss`, the weighted error of the network that learns the student's pictures. In training they are of the steps
+        trained, in `evaluate` of the whole path.
     """
 
     settings = (
@@ -47,9 +54,9 @@ class FewStepStudent(TextToImageDiffusion):
         "time_shift", "caption_dropout", "ema_half_life", "keeps_teacher", "steps", "guidance_scale",
     )  # fmt: skip
     of_training_alone = ("ema_half_life", "keeps_teacher")
-    metric_names = ("distance", "fake_loss")
+    metric_names = ("path_error", "distance", "fake_loss")
 
-    reads_guidance = True
+    reads_path = True
 
     def __init__(
         self, text_encoder, image_size=32, image_channels=3, *, time_shift=3.0, keeps_teacher=False, steps=4, **settings
@@ -58,7 +65,7 @@ class FewStepStudent(TextToImageDiffusion):
         super().__init__(text_encoder, image_size, image_channels, time_shift=time_shift, steps=steps, **settings)
         self.keeps_teacher = keeps_teacher
         if keeps_teacher:
-            self.teacher_unet, self.fake_unet = self.make_unet(reads_guidance=False), self.make_unet(reads_guidance=True)
+            self.teacher_unet, self.fake_unet = self.make_unet(reads_path=False), self.make_unet(reads_path=True)
             self.teacher_unet.trainable = False
 
     @classmethod
@@ -83,44 +90,84 @@ class FewStepStudent(TextToImageDiffusion):
         """Random numbers of one training step.
 
         Returns:
-            dict: `task`, the index of which step of how many is trained; `start` [B, H, W, C], where the path begins;
+            dict: `followed` and `matched`, indices of the steps that are trained; `start` [B, H, W, C], where the paths begin;
             `guidance_scale` [B], half of them the student's own, the others any from 1, which is no guidance, to twice that;
             `empty` bool [B], captions to drop; `time` [B], spread evenly, at which what is drawn is noised by `eps`
             [B, H, W, C].
         """
-        own = tf.random.stateless_uniform([num_images], seed + tf.constant([0, 4_000])) < _OWN_SCALE_PART
-        scale = tf.random.stateless_uniform([num_images], seed + tf.constant([0, 5_000]), 1.0, 2.0 * self.guidance_scale)
-        even = (tf.range(num_images, dtype=tf.float32) + tf.random.stateless_uniform([], seed)) / tf.cast(
-            num_images, tf.float32
-        )
+        uniform = tf.random.stateless_uniform([2, num_images], seed + tf.constant([0, 1_000]))
+        scale = 1 + uniform[0] * (2 * self.guidance_scale - 1)
+        offset = tf.random.stateless_uniform([], seed + tf.constant([0, 2_000]))
+        even = (tf.range(num_images, dtype=tf.float32) + offset) / tf.cast(num_images, tf.float32)
+        steps = tf.random.stateless_uniform([2], seed + tf.constant([0, 3_000]))
         return {
-            "task": tf.random.stateless_categorical(tf.math.log([_OFTEN]), 1, seed, tf.int32)[0, 0],
-            "start": tf.random.stateless_normal([num_images, *self.image_shape], seed + tf.constant([0, 1_000])),
-            "eps": tf.random.stateless_normal([num_images, *self.image_shape], seed + tf.constant([0, 2_000])),
-            "empty": self.drop_captions(num_images, seed + tf.constant([0, 3_000])),
-            "guidance_scale": tf.where(own, float(self.guidance_scale), scale),
+            "followed": tf.cast(steps[0] * len(_FOLLOWED), tf.int32),
+            "matched": tf.cast(steps[1] * len(_MATCHED), tf.int32),
+            "start": tf.random.stateless_normal([num_images, *self.image_shape], seed + tf.constant([0, 4_000])),
+            "guidance_scale": tf.where(uniform[1] < _OWN_SCALE_PART, float(self.guidance_scale), scale),
+            "empty": self.drop_captions(num_images, seed + tf.constant([0, 5_000])),
             "time": _EARLIEST + (_LATEST - _EARLIEST) * even,
+            "eps": tf.random.stateless_normal([num_images, *self.image_shape], seed + tf.constant([0, 6_000])),
         }
 
     def update(self, batch, noise):
-        """Walk to the step that is trained, draw from there, and move what is drawn towards what the teacher would draw."""
-        paths = np.array([np.pad(self.sampling_times(steps), (0, max(STEPS) - steps)) for _, steps in _TASKS])
-        step, times = (tf.gather(of_all, noise["task"]) for of_all in ([step for step, _ in _TASKS], paths))
-        features = {**self.text_encoder.encode(batch, noise["empty"]), "guidance_scale": noise["guidance_scale"]}
+        """One step of each optimizer: for a step that should lead where the teacher's path does, and for a last step whose
+        pictures should be distributed as the teacher's."""
+        prompts, scale = self.text_encoder.encode(batch, noise["empty"]), noise["guidance_scale"]
+        ask_teacher = self._guided_teacher(prompts, scale)
 
-        def estimate(x, t):
-            return self.estimate(x, t, features, self.unet)
+        def reached(tasks, task):
+            """A step that is trained, of how many, when it begins, and where the student's own steps have led by then."""
+            step, num_steps = (tf.gather(of_all, task) for of_all in zip(*tasks, strict=True))
+            paths = [np.pad(self.sampling_times(count), (0, max(STEPS) - count)) for _, count in tasks]
+            times = tf.gather(np.stack(paths), task)
+            estimate = self._estimator(self.unet, prompts, scale, num_steps)
+            return estimate, num_steps, times[step], self._walk(estimate, noise["start"], times, step)
 
-        x = self._walk(estimate, noise["start"], times, step)
+        follow, _, t, x = reached(_FOLLOWED, noise["followed"])
+        short = tf.gather(np.stack([self._short_steps(*task) for task in _FOLLOWED]), noise["followed"])
+        aim = self._leading_estimate(x, self._walk(ask_teacher, x, short, _SHORT_STEPS), short[0], short[-1])
+        draw, num_steps, last, begin = reached(_MATCHED, noise["matched"])
+        finest = self.sampling_times(max(STEPS))
+        passed = [max(STEPS) * step // count for step, count in _MATCHED]
+        rest = tf.gather(np.stack([np.pad(finest[start:], (0, start)) for start in passed]), noise["matched"])
+        in_short_steps = self._estimator(self.unet, prompts, scale, max(STEPS))
+        goal = self._walk(in_short_steps, begin, rest, max(STEPS) - tf.gather(passed, noise["matched"]))
+        ask_fake = self._estimator(self.fake_unet, prompts, scale, num_steps)
         with tf.GradientTape() as tape:
-            drawn = estimate(x, times[step])
+            path_error = tf.reduce_mean((follow(x, t) - aim) ** 2)
+            drawn = draw(begin, last)
             with tape.stop_recording(), tf.GradientTape() as fake_tape:
-                distance, fake_loss, direction = self._ask_both(drawn, features, noise)
-            loss = -tf.reduce_mean(direction * drawn)  # its gradient
+                distance, fake_loss, direction = self._ask_both(drawn, noise, ask_teacher, ask_fake)
+            # The gradient of the last is the direction.
+            matching_loss = tf.reduce_mean((drawn - goal) ** 2) - tf.reduce_mean(direction * drawn)
+            loss = path_error + _MATCHING_WEIGHT * matching_loss
         self.descend(tape, loss, "optimizer")
         self.descend(fake_tape, fake_loss, "fake_optimizer")
         self.average_weights(tf.shape(drawn)[0])
-        return {"distance": distance, "fake_loss": fake_loss}
+        return {"path_error": path_error, "distance": distance, "fake_loss": fake_loss}
+
+    def _estimator(self, network, prompts, guidance_scale, num_steps):
+        """A function (x, t) -> estimate of x0, for paths of so many steps."""
+        num_steps = tf.fill(tf.shape(guidance_scale), tf.cast(num_steps, tf.float32))
+        features = {**prompts, "guidance_scale": guidance_scale, "num_steps": num_steps}
+        return lambda x, t: self.estimate(x, t, features, network)
+
+    def _guided_teacher(self, prompts, guidance_scale):
+        """A function (x, t) -> the teacher's guided estimate of x0."""
+        if not self.keeps_teacher:
+            raise ValueError("this student has no teacher to learn from; make one with FewStepStudent.of(teacher)")
+        num_images = tf.shape(guidance_scale)
+        no_prompts = self.text_encoder.encode({"token_ids": self._empty_captions(num_images[0])})
+
+        def ask(x, t, condition):
+            t = tf.broadcast_to(t, num_images)
+            return self.estimate(x, tf.concat([t, t], axis=0), condition, self.teacher_unet)
+
+        return classifier_free(ask, prompts, no_prompts, guidance_scale)
+
+    def _empty_captions(self, num_images):
+        return tf.repeat(self.text_encoder.tokenizer.empty_caption()[None], num_images, axis=0)
 
     def _walk(self, estimate, x, times, num_steps):
         """DDIM's first steps."""
@@ -132,48 +179,48 @@ class FewStepStudent(TextToImageDiffusion):
 
         return tf.while_loop(lambda i, x: i < num_steps, step, (0, x))[1]
 
-    def _ask_both(self, drawn, features, noise):
+    def _leading_estimate(self, x, goal, t, end):
+        """The x0 with which a step of DDIM leads from x at time t to the goal at the end."""
+        alphas, sigmas = schedules.get(self.schedule)(tf.stack([t, end]))
+        kept = sigmas[1] / sigmas[0]
+        return (goal - kept * x) / (alphas[1] - kept * alphas[0])
+
+    def _ask_both(self, drawn, noise, ask_teacher, ask_fake):
         """What the teacher and the network of the student's own pictures take these for, when they are noised.
 
         Returns:
-            The two metrics, and the direction [B, H, W, C] in which to move the pictures: the difference of the two estimates,
-            over the teacher's distance from the picture (equations 7 and 8).
+            Two metrics, and the direction [B, H, W, C] in which to move the pictures: the difference of the two estimates,
+            over the teacher's distance from the picture (Yin et al., equations 7 and 8).
         """
-        if not self.keeps_teacher:
-            raise ValueError("this student has no teacher to learn from; make one with FewStepStudent.of(teacher)")
-        t, num_images = noise["time"], tf.shape(drawn)[0]
+        t = noise["time"]
         alpha, sigma = (value[:, None, None, None] for value in schedules.get(self.schedule)(t))
         x = alpha * drawn + sigma * noise["eps"]
-        fake = self.estimate(x, t, features, self.fake_unet)
+        fake, real = ask_fake(x, t), tf.clip_by_value(ask_teacher(x, t), -1.0, 1.0)
         fake_loss, _ = self.errors(fake, drawn, t)
-
-        def ask_teacher(x, t, condition):
-            return self.estimate(x, tf.concat([t, t], axis=0), condition, self.teacher_unet)
-
-        prompts = {name: value for name, value in features.items() if name != "guidance_scale"}
-        no_prompts = self.text_encoder.encode({"token_ids": self._empty_captions(num_images)})
-        real = classifier_free(ask_teacher, prompts, no_prompts, features["guidance_scale"])(x, t)
-        real = tf.clip_by_value(real, -1.0, 1.0)
         distance = tf.reduce_mean(tf.abs(real - drawn), axis=[1, 2, 3], keepdims=True)
         return tf.reduce_mean(distance), fake_loss, (real - fake) / tf.maximum(distance, _LEAST_DISTANCE)
-
-    def _empty_captions(self, num_images):
-        return tf.repeat(self.text_encoder.tokenizer.empty_caption()[None], num_images, axis=0)
 
     def sampling_times(self, steps):
         return samplers.shifted(samplers.uniform_times(steps), np.float32(self.time_shift))
 
+    def _short_steps(self, step, num_steps):
+        """The times of the teacher's path from one of the student's times to the next."""
+        even = np.linspace(1 - step / num_steps, 1 - (step + 1) / num_steps, _SHORT_STEPS + 1, dtype=np.float32)
+        return samplers.shifted(even, np.float32(self.time_shift))
+
     def test_step(self, batch):
-        """The same of what `generate` would draw, from the same noise at every call."""
+        """The same of what `generate` would draw, beside the whole of the teacher's path, from the same noise at every call."""
         noise = self.draw_noise(tf.shape(batch["image"])[0], tf.constant([0, 0]))
-        features = {**self.text_encoder.encode(batch), "guidance_scale": noise["guidance_scale"]}
-
-        def estimate(x, t):
-            return self.estimate(x, t, features, self.averaged_unet)
-
-        drawn = samplers.ddim(estimate, noise["start"], self.sampling_times(self.steps), schedules.get(self.schedule))
-        distance, fake_loss, _ = self._ask_both(drawn, features, noise)
-        return self.track(batch, distance=distance, fake_loss=fake_loss)
+        prompts, scale, schedule = self.text_encoder.encode(batch), noise["guidance_scale"], schedules.get(self.schedule)
+        ask_teacher = self._guided_teacher(prompts, scale)
+        estimate, ask_fake = (
+            self._estimator(network, prompts, scale, self.steps) for network in (self.averaged_unet, self.fake_unet)
+        )
+        drawn = samplers.ddim(estimate, noise["start"], self.sampling_times(self.steps), schedule)
+        taught = samplers.ddim(ask_teacher, noise["start"], self.sampling_times(_SHORT_STEPS * max(STEPS)), schedule)
+        distance, fake_loss, _ = self._ask_both(drawn, noise, ask_teacher, ask_fake)
+        path_error = tf.reduce_mean((drawn - taught) ** 2)
+        return self.track(batch, path_error=path_error, distance=distance, fake_loss=fake_loss)
 
     def sampling_settings(self, steps, guidance_scale, sampler, negative_prompts):
         if sampler not in (None, self.sampler):
@@ -183,17 +230,19 @@ class FewStepStudent(TextToImageDiffusion):
             raise ValueError(f"steps is {settings['steps']}; a few-step student has learned to draw in 1, 2 or 4")
         return settings
 
-    def steering(self, token_ids, guidance_scale):
+    def steering(self, token_ids, guidance_scale, steps):
+        num_images = tf.shape(token_ids)[:1]
+        path = {"guidance_scale": guidance_scale, "num_steps": float(steps)}
         return {
-            **super().steering(token_ids, guidance_scale),
-            "guidance_scale": tf.broadcast_to(guidance_scale, tf.shape(token_ids)[:1]),
+            **super().steering(token_ids, guidance_scale, steps),
+            **{name: tf.broadcast_to(value, num_images) for name, value in path.items()},
         }
 
-    def denoiser(self, token_ids, negative_token_ids, guidance_scale):
+    def denoiser(self, token_ids, negative_token_ids, guidance_scale, steps):
         """A function (x, t) -> estimate of x0. A negative prompt takes the place of the empty one in guidance,
         positive + (scale - 1) (empty - negative), for which the network is called twice more."""
         empty = self._empty_captions(tf.shape(token_ids)[0])
-        wanted, scale = self.steering(token_ids, guidance_scale), tf.reshape(guidance_scale, [-1, 1, 1, 1])
+        wanted, scale = self.steering(token_ids, guidance_scale, steps), tf.reshape(guidance_scale, [-1, 1, 1, 1])
         turns = tf.reduce_any(negative_token_ids != empty)
 
         def denoise(x, t):
@@ -201,7 +250,8 @@ class FewStepStudent(TextToImageDiffusion):
 
             def turned():
                 towards, away = (
-                    self.estimate(x, t, self.steering(one, 1.0), self.averaged_unet) for one in (empty, negative_token_ids)
+                    self.estimate(x, t, self.steering(one, 1.0, steps), self.averaged_unet)
+                    for one in (empty, negative_token_ids)
                 )
                 return x0 + (scale - 1) * (towards - away)
 

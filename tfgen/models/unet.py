@@ -12,7 +12,7 @@ from tfgen.models.layers import ConditionedBlock, PixelTextAttention, PositionEm
 
 
 def unet(
-    image_size, image_channels, text_length, text_width, *, patch_size, channels, num_blocks, num_heads, reads_guidance=False
+    image_size, image_channels, text_length, text_width, *, patch_size, channels, num_blocks, num_heads, reads_path=False
 ):  # fmt: skip
     """Build the network.
 
@@ -24,8 +24,8 @@ def unet(
         channels: width of each level, from the finest grid to the coarsest, each half the size of the one before.
         num_blocks: residual blocks of a level, on the way down and on the way up.
         num_heads: attention heads.
-        reads_guidance: whether how closely to follow the prompt is an input, `guidance_scale` [B] (Meng et al., 2023,
-            arXiv:2210.03142, section 3.1).
+        reads_path: whether how closely to follow the prompt is an input, `guidance_scale` [B] (Meng et al., 2023,
+            arXiv:2210.03142, section 3.1), and in how many steps to draw, `num_steps` [B].
 
     Returns:
         A `keras.Model` from a dict of `x` [B, H, W, C], `t` [B], `tokens` [B, T, D], `mask` bool [B, T] and `pooled`
@@ -44,11 +44,12 @@ def unet(
     time = layers.Dense(width, activation="silu", name="time")(SinusoidalEmbedding(128, name="time_sinusoids")(t))
     text = layers.Dense(width, name="text")(pooled)
     steering, inputs = layers.Dense(width, name="time_output")(time) + text, {}
-    if reads_guidance:
-        scale = inputs["guidance_scale"] = keras.Input((), name="guidance_scale")
-        sinusoids = SinusoidalEmbedding(128, name="guidance_sinusoids")(scale / 10)
-        # Zero at first: a network without guidance, whose weights it may begin with.
-        steering = steering + layers.Dense(width, kernel_initializer="zeros", name="guidance")(sinusoids)
+    if reads_path:
+        scale, num_steps = (inputs.setdefault(name, keras.Input((), name=name)) for name in ("guidance_scale", "num_steps"))
+        for name, value in (("guidance", scale / 10), ("num_steps", 1 / num_steps)):
+            sinusoids = SinusoidalEmbedding(128, name=f"{name}_sinusoids")(value)
+            # Zero at first: a network that reads neither, whose weights it may begin with.
+            steering = steering + layers.Dense(width, kernel_initializer="zeros", name=f"{name}_output")(sinusoids)
     condition = layers.Activation("silu", name="condition")(steering)
 
     def block(x, level, name):
