@@ -24,6 +24,7 @@ def off_dark_and_bright(model, steps):
     return np.mean(np.abs(np.abs(levels) - 0.8))
 
 
+@pytest.mark.long
 def test_in_one_step_it_draws_what_its_teacher_draws_in_many(make_model, batches):
     """Whatever is asked for is dark or bright at random: at first sight of noise the teacher can only say grey."""
     teacher = make_model("diffusion", ema_half_life=0, guidance_scale=1.0)
@@ -42,7 +43,6 @@ def test_in_one_step_it_draws_what_its_teacher_draws_in_many(make_model, batches
     before = [weight.numpy() for weight in kept]
     student.fit(batches, steps_per_epoch=600, shuffle=False, verbose=0)
     for steps in (1, 4):
-        print(off_dark_and_bright(student, steps), off_in_one, off_dark_and_bright(teacher, 30))
         assert off_dark_and_bright(student, steps) < 0.5 * off_in_one
     assert all(map(np.array_equal, before, kept))
 
