@@ -28,7 +28,7 @@ _SHORT_STEPS = 4  # of the teacher's for one of the student's
 _OWN_SCALE_PART = 0.5
 _EARLIEST, _LATEST = 0.05, 0.99  # times at which the two networks are asked
 _LEAST_DISTANCE = 1e-2
-_MATCHING_WEIGHT = 0.1  # directions are some ten times as long as the slopes of the path's error
+_MATCHING_WEIGHT = 0.1  # directions are normalised: they stay long, while the slope of the path's error vanishes with it
 
 
 @keras.saving.register_keras_serializable("tfgen")
@@ -128,11 +128,10 @@ class FewStepStudent(TextToImageDiffusion):
         short = tf.gather(np.stack([self._short_steps(*task) for task in _FOLLOWED]), noise["followed"])
         aim = self._leading_estimate(x, self._walk(ask_teacher, x, short, _SHORT_STEPS), short[0], short[-1])
         draw, num_steps, last, begin = reached(_MATCHED, noise["matched"])
-        finest = self.sampling_times(max(STEPS))
+        finest = tf.constant(self.sampling_times(max(STEPS)))
         passed = [max(STEPS) * step // count for step, count in _MATCHED]
-        rest = tf.gather(np.stack([np.pad(finest[start:], (0, start)) for start in passed]), noise["matched"])
         in_short_steps = self._estimator(self.unet, prompts, scale, max(STEPS))
-        goal = self._walk(in_short_steps, begin, rest, max(STEPS) - tf.gather(passed, noise["matched"]))
+        goal = self._walk(in_short_steps, begin, finest, max(STEPS), first=tf.gather(passed, noise["matched"]))
         ask_fake = self._estimator(self.fake_unet, prompts, scale, num_steps)
         with tf.GradientTape() as tape:
             path_error = tf.reduce_mean((follow(x, t) - aim) ** 2)
@@ -158,7 +157,8 @@ class FewStepStudent(TextToImageDiffusion):
         if not self.keeps_teacher:
             raise ValueError("this student has no teacher to learn from; make one with FewStepStudent.of(teacher)")
         num_images = tf.shape(guidance_scale)
-        no_prompts = self.text_encoder.encode({"token_ids": self._empty_captions(num_images[0])})
+        no_prompt = self.text_encoder.encode({"token_ids": self._empty_captions(1)})
+        no_prompts = {name: tf.repeat(value, num_images[0], axis=0) for name, value in no_prompt.items()}
 
         def ask(x, t, condition):
             t = tf.broadcast_to(t, num_images)
@@ -169,15 +169,15 @@ class FewStepStudent(TextToImageDiffusion):
     def _empty_captions(self, num_images):
         return tf.repeat(self.text_encoder.tokenizer.empty_caption()[None], num_images, axis=0)
 
-    def _walk(self, estimate, x, times, num_steps):
-        """DDIM's first steps."""
+    def _walk(self, estimate, x, times, end, first=0):
+        """DDIM's steps before the one with the index `end`."""
         alphas, sigmas = schedules.get(self.schedule)(times)
 
         def step(i, x):
             x0 = estimate(x, times[i])
             return i + 1, alphas[i + 1] * x0 + sigmas[i + 1] * (x - alphas[i] * x0) / sigmas[i]
 
-        return tf.while_loop(lambda i, x: i < num_steps, step, (0, x))[1]
+        return tf.while_loop(lambda i, x: i < end, step, (first, x))[1]
 
     def _leading_estimate(self, x, goal, t, end):
         """The x0 with which a step of DDIM leads from x at time t to the goal at the end."""
