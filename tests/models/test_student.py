@@ -80,6 +80,16 @@ def test_a_step_that_is_its_teachers_has_no_error(followed, make_model, shake, b
     assert float(student.update(next(iter(batches)), noise)["path_error"]) > 1e-4
 
 
+def test_its_teachers_short_steps_begin_and_end_where_a_step_of_its_own_does(make_model):
+    student = make_model("student")
+    for num_steps in (2, 4):
+        times = student.sampling_times(num_steps)
+        for step in range(num_steps):
+            short = student._short_steps(step, num_steps)
+            assert short[[0, -1]] == pytest.approx(times[step : step + 2])
+            assert (np.diff(short) < 0).all()
+
+
 def test_its_steps_come_where_its_teachers_path_leads(make_model, shake, batches):
     """Of a teacher that has learned nothing, with weights shaken, and so with a path that bends."""
     student = FewStepStudent.of(shake(make_model("diffusion")), ema_half_life=0)
