@@ -18,7 +18,7 @@ test: venv
 	$(BIN)/python -m pytest
 
 test-long: venv
-	$(BIN)/python -m pytest -m long --no-cov
+	$(BIN)/python -m pytest -m long
 
 lint: venv
 	$(BIN)/ruff check

@@ -127,7 +127,7 @@ def test_odd_prompts_still_give_a_picture(prompt, models, tmp_path, call):
         (["train", "painter", "--out", "run"], "painter"),
         (["train", "vae", "--config", "missing.toml", "--out", "run"], "missing.toml"),
         (["train", "vae", "--teacher", "tiny", "--out", "run"], "--teacher is for a student"),
-        (["train", "student", "--teacher", "fashion-vae", "--out", "run"], "cannot teach"),
+        (["train", "student", "--teacher", "shapes-vae", "--out", "run"], "cannot teach"),
         (["train", "student", "--teacher", "tiny", "--out", "run"], "no settings.toml beside it"),
         (["evaluate", "blind"], "no settings.toml beside it"),
         (["evaluate", "judge"], "makes no pictures"),

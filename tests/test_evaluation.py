@@ -20,7 +20,9 @@ pytestmark = pytest.mark.skipif("shapes-judge" not in shipped_models(), reason="
 def test_a_scene_model_is_judged_and_compared(tmp_path):
     encoder = text.TransformerTextEncoder(text.build_tokenizer(captions.vocabulary_corpus(), 1000, 36), width=16, depth=1)
     save_whole(
-        TextToImageDiffusion(encoder, channels=(16,), schedule="cosine", parameterisation="eps", steps=2, ema_half_life=0),
+        TextToImageDiffusion(
+            encoder, patch_size=4, channels=(16,), schedule="cosine", parameterisation="eps", steps=2, ema_half_life=0
+        ),
         tmp_path / "model.keras",
     )
     (tmp_path / "settings.toml").write_text('family = "diffusion"\n[options]\nnum_scenes = 1000\n')

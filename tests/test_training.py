@@ -13,6 +13,7 @@ import time
 import keras
 import numpy as np
 import pytest
+import tomli_w
 from PIL import Image
 
 import tfgen
@@ -76,8 +77,6 @@ training.train(None if resume else training.read_settings(sys.argv[2]), folder, 
     "family", ["vae", pytest.param("dcgan", marks=pytest.mark.long), pytest.param("diffusion", marks=pytest.mark.long)]
 )
 def test_a_run_killed_three_times_ends_as_if_it_had_not_been(family, tmp_path):
-    import tomli_w
-
     chosen = dataclasses.asdict(settings(family, steps=60, steps_per_epoch=5))
     (tmp_path / "settings.toml").write_text(tomli_w.dumps(chosen))
 
@@ -112,8 +111,6 @@ training.train(training.read_settings(sys.argv[1]), sys.argv[2], verbose=0)
 
 def test_two_workers_train_as_one(tmp_path):
     """The same losses of the same batches, and one folder, written by the first."""
-    import tomli_w
-
     chosen = dataclasses.asdict(settings("vae"))
     (tmp_path / "settings.toml").write_text(tomli_w.dumps(chosen))
     with socket.socket() as first, socket.socket() as second:  # ports that are free
@@ -150,6 +147,7 @@ def test_captions_are_matched_with_pictures_first():
     assert not np.array_equal(before[0], model.text_encoder.get_weights()[0])
 
 
+@pytest.mark.long
 def test_captions_are_matched_under_xla():
     chosen = settings("diffusion", steps=12)
     source = tfgen.data.load("shapes", "train", 16, **chosen.options)
@@ -257,8 +255,11 @@ def test_minutes_are_refused_where_several_workers_would_count_them(tmp_path, mo
 
 @pytest.fixture(scope="module")
 def teacher_folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("teachers") / "teacher"
-    training.train(settings("diffusion"), folder, verbose=0)
+    """An untrained diffusion model as `train` would write it."""
+    folder, chosen = tmp_path_factory.mktemp("teacher"), settings("diffusion")
+    model = training.build(chosen, training.data.load("shapes", image_size=16, **chosen.options))
+    save_whole(model.averaged_model(), folder / "model.keras")
+    (folder / "settings.toml").write_text(tomli_w.dumps(dataclasses.asdict(chosen)))
     return folder
 
 

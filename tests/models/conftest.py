@@ -7,7 +7,6 @@ import pytest
 from tfgen import data, text
 from tfgen.data import captions
 from tfgen.models import DCGAN, VAE, FewStepStudent, TextToImageDiffusion
-from tfgen.models.optimizers import ConvolutionalMuon
 
 IMAGE_SIZE = 16
 
@@ -34,8 +33,7 @@ def make_model(tokenizer):
             model = denoisers[family](encoder, **shape, **settings)
         else:
             model = {"dcgan": DCGAN, "vae": VAE}[family](**shape, text_encoder=encoder, width=8, latent_size=6, **settings)
-        optimizers = {"student": {"fake_optimizer": ConvolutionalMuon(1e-3)}}.get(family, {})
-        model.compile(ConvolutionalMuon(1e-3) if family in denoisers else "adam", jit_compile=jit_compile, **optimizers)
+        model.compile("adam", jit_compile=jit_compile)
         return model
 
     return make

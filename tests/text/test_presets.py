@@ -57,8 +57,7 @@ def save(preset, folder):
     return folder
 
 
-@pytest.mark.parametrize("make", [bert, gpt2, t5, clip])
-@pytest.mark.parametrize("trains_network", [False, True])
+@pytest.mark.parametrize(("make", "trains_network"), [(bert, False), (bert, True), (gpt2, False), (t5, True), (clip, False)])
 def test_each_kind_of_backbone_reads_captions(make, trains_network, tmp_path):
     keras.utils.set_random_seed(0)
     pooling = {"bert": "cls", "gpt2": "last", "t5": "mean", "clip": "last"}[make.__name__]
