@@ -165,7 +165,7 @@ def test_dropped_captions_teach_no_words(family, make_model, batches):
         assert (np.abs(embedding.numpy() - before)[said].max() > 0) == learns
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def two_devices():
     """One strategy for all tests: those of one process share the numbers of their collective operations, and clash."""
     return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
