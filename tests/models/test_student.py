@@ -56,13 +56,13 @@ def test_without_its_teacher_it_draws_and_says_that_it_cannot_be_trained(make_mo
             learn(batches.take(1), verbose=0, **({"shuffle": False} if learn == finished.fit else {}))
 
 
-@pytest.mark.parametrize("steps", [1, 2])
-def test_it_is_trained_where_its_own_steps_lead_when_it_draws(steps, make_model, shake, batches):
-    """The last step of one and of two, in training and in the picture."""
+@pytest.mark.parametrize(("matched", "steps"), enumerate((1, 2, 4)))
+def test_it_is_trained_where_its_own_steps_lead_when_it_draws(matched, steps, make_model, shake, batches):
+    """The last step of one, of two and of four, in training and in the picture."""
     batch = next(iter(batches))
     student = shake(make_model("student", ema_half_life=0, steps=steps, time_shift=2.0))
     drawn = student.evaluate(tf.data.Dataset.from_tensors(batch), verbose=0, return_dict=True)
-    noise = {**student.draw_noise(8, tf.constant([0, 0])), "matched": tf.constant(steps - 1), "empty": tf.zeros([8], tf.bool)}
+    noise = {**student.draw_noise(8, tf.constant([0, 0])), "matched": tf.constant(matched), "empty": tf.zeros([8], tf.bool)}
     trained = student.update(batch, noise)
     for name in ("distance", "fake_loss"):
         assert float(trained[name]) == pytest.approx(drawn[name], rel=1e-4)

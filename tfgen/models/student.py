@@ -29,7 +29,6 @@ _SHORT_STEPS = 4  # of the teacher's for one of the student's
 _OWN_SCALE_PART = 0.5
 _EARLIEST, _LATEST = 0.05, 0.99  # times at which the two networks are asked
 _LEAST_DISTANCE = 1e-2
-_MATCHING_WEIGHT = 1.0  # directions are normalised: they stay long, while the slope of the path's error vanishes with it
 
 
 @keras.saving.register_keras_serializable("tfgen")
@@ -144,7 +143,7 @@ class FewStepStudent(TextToImageDiffusion):
             # The gradient of the last is the direction.
             off_color = tf.reduce_mean(drawn - goal, axis=[1, 2])
             matching_loss = tf.reduce_mean(off_color**2) - tf.reduce_mean(direction * drawn)
-            loss = path_error + _MATCHING_WEIGHT * matching_loss
+            loss = path_error + matching_loss
         self.descend(tape, loss, "optimizer")
         self.descend(fake_tape, fake_loss, "fake_optimizer")
         self.average_weights(tf.shape(drawn)[0])
