@@ -40,7 +40,7 @@ def log_snr_times(steps, schedule):
 
 def karras_times(steps, schedule):
     """Times from 1 down to 0 between which (sigma / alpha)^(1/7) falls evenly, from 80 to 0.002 (Karras et al., 2022,
-    arXiv:2206.00364, equation 5): most of them where there is little noise.
+    arXiv:2206.00364, equation 5): more of them where there is much noise than by `log_snr_times`.
 
     Args:
         steps: how many.
