@@ -2,7 +2,7 @@
 
     python benchmarks/languages.py
 
-shapes-diffusion draws 2,048 scenes of one object and as many of two, each asked for in both languages with the same seed;
+shapes-student draws 2,048 scenes of one object and as many of two, each asked for in both languages with the same seed;
 shapes-judge says in how many of the pictures all that the sentence states is right. The floor is the same of the scenes as
 they are drawn by rule. Aim: the two languages within 2 points. An interrupted benchmark goes on after its last complete kind;
 delete its results to begin anew.
@@ -21,7 +21,7 @@ from tfgen.models.image_model import PromptWarning
 from tfgen.models.judge import judge_attributes
 
 NUM_SCENES, SEED = 2048, 11
-WEIGHTS = report.weights("shapes-diffusion")
+WEIGHTS = report.weights("shapes-student")
 RESULTS = report.RESULTS / "languages.json"
 
 
@@ -32,7 +32,7 @@ def known_rights():
 
 
 warnings.simplefilter("ignore", PromptWarning)  # that some of the words are new is what is tried
-model, judge = tfgen.load_model("shapes-diffusion"), tfgen.load_model("shapes-judge")
+model, judge = tfgen.load_model("shapes-student"), tfgen.load_model("shapes-judge")
 figures, right_by_language = {}, {"en": [], "zh": []}
 for num_objects in (1, 2):
     scenes = shapes.sample_scenes(NUM_SCENES, [SEED, num_objects], "test", model.image_size, (num_objects,))

@@ -25,7 +25,8 @@ PICTURES = Path(__file__).parent / "pictures"
 model = tfgen.load_model()
 for index, image in enumerate(model.generate(PROMPTS, seed=[SEED] * len(PROMPTS)), 1):
     plotting.save_png(image, PICTURES / f"{index}.png", scale=5)
-plotting.attention_page(model.attention_maps(PROMPTS[5], SEED), PICTURES / "attention.png", num_steps=4)
+teacher = tfgen.load_model("shapes-diffusion")
+plotting.attention_page(teacher.attention_maps(PROMPTS[5], SEED), PICTURES / "attention.png", num_steps=4)
 
 CLOTHES = ["a t-shirt", "连衣裙", "a coat", "凉鞋", "a bag", "an ankle boot"]
 clothes = tfgen.load_model("fashion-text-dcgan").generate(CLOTHES, num_images=12)

@@ -1,7 +1,7 @@
 """Image generation in TensorFlow/Keras, steered by a prompt: DCGAN, VAE and diffusion.
 
     import tfgen
-    model = tfgen.load_model("shapes-diffusion")
+    model = tfgen.load_model("shapes-student")
     images = model.generate("a large red circle on a blue background", seed=7)
 
 Importing it registers every class that a saved model may hold, so that `keras.saving.load_model` finds them. The command

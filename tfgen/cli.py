@@ -46,7 +46,7 @@ def generate(
     prompts: Annotated[
         list[str] | None, typer.Argument(metavar="PROMPT...", help="What to draw, in English or Chinese.")
     ] = None,
-    model: ModelName = "shapes-diffusion",
+    model: ModelName = "shapes-student",
     output: Annotated[
         Path,
         typer.Option("-o", "--output", help="PNG file to write. Several pictures: FILE-SEED.png, and FILE.png as their grid."),

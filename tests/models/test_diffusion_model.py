@@ -10,7 +10,8 @@ from tfgen import plotting
 
 @pytest.fixture(scope="module")
 def found():
-    return tfgen.load_model().attention_maps("a large red circle in the top left on a white background", seed=3, steps=10)
+    model = tfgen.load_model("shapes-diffusion")
+    return model.attention_maps("a large red circle in the top left on a white background", seed=3, steps=10)
 
 
 def test_words_look_where_they_are_drawn(found):

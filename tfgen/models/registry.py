@@ -10,7 +10,7 @@ import keras
 from tfgen import text  # noqa: F401  registers what a saved model may hold
 from tfgen.models import dcgan, diffusion, optimizers, student, vae  # noqa: F401
 
-DEFAULT_MODEL = "shapes-diffusion"
+DEFAULT_MODEL = "shapes-student"
 
 
 def model_folders():
