@@ -2,6 +2,7 @@
 
     python notebooks/build.py quick         # runs every chapter and its exercises in little time and keeps nothing; for CI
     python notebooks/build.py full 02 08    # runs chapters to the end and writes their notebooks; without numbers all of them
+    python notebooks/build.py prose 02      # writes a chapter's notebooks with the outputs they have, where prose alone has changed
     python notebooks/build.py compare 02    # runs one to the end again, and compares its numbers with those in its notebook
 
 In a source, `<!-- en -->` and `<!-- zh -->` begin prose; a fence of ```python is a cell of code, which all languages share:
@@ -204,6 +205,31 @@ def numbers(notebook):
     return found
 
 
+def copy_outputs(notebook, other):
+    """What one notebook's cells gave to another of the same code."""
+    code = [[cell for cell in one.cells if cell.cell_type == "code"] for one in (notebook, other)]
+    for cell, same in zip(*code, strict=True):
+        same.outputs, same.execution_count = cell.outputs, cell.execution_count
+
+
+def prose(file):
+    """Write a chapter's notebooks anew with the outputs that they have.
+
+    Raises:
+        RuntimeError: its code has changed, so that the outputs are of another.
+    """
+    made = notebooks(file)
+    for path, notebook in made.items():
+        there = nbformat.read(path, as_version=4)
+        if [cell.source for cell in there.cells if cell.cell_type == "code"] != [
+            cell.source for cell in notebook.cells if cell.cell_type == "code"
+        ]:
+            raise RuntimeError(f"{path.name}: its code has changed; run `python notebooks/build.py full {file.stem[:2]}`")
+        copy_outputs(there, notebook)
+    for path, notebook in made.items():
+        nbformat.write(notebook, path)
+
+
 def compare(file):
     """Run a chapter again on the full profile beside its notebook.
 
@@ -226,11 +252,12 @@ def compare(file):
 
 
 def main(profile, *chosen):
-    if profile not in ("quick", "full", "compare"):
-        raise SystemExit(f"unknown command {profile!r}; choose from quick, full, compare")
+    commands = {"prose": prose, "compare": compare}
+    if profile not in ("quick", "full", *commands):
+        raise SystemExit(f"unknown command {profile!r}; choose from quick, full, prose, compare")
     for file in chapters(chosen):
-        if profile == "compare":
-            compare(file)
+        if profile in commands:
+            commands[profile](file)
             continue
         (chapter, english), (_, chinese), (_, answers) = made = list(notebooks(file).items())
         seconds = run(english, profile)
@@ -240,9 +267,7 @@ def main(profile, *chosen):
                 raise SystemExit(f"{file.stem} took {seconds:.0f} s; at most {QUICK_SECONDS} are for a quick run")
         else:
             exercises = run(answers, "full", skip=())
-            code = [[cell for cell in notebook.cells if cell.cell_type == "code"] for notebook in (english, chinese)]
-            for cell, same in zip(*code, strict=True):
-                same.outputs, same.execution_count = cell.outputs, cell.execution_count
+            copy_outputs(english, chinese)
             for path, notebook in made:
                 path.parent.mkdir(exist_ok=True)
                 nbformat.write(notebook, path)
