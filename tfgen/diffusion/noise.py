@@ -15,14 +15,17 @@ def gaussian(seeds, shape, stream=0):
         float32 [B, *shape]. Not for XLA-compiled functions: there TensorFlow's generators give other values.
     """
     seeds = tf.cast(seeds, tf.int64)
-    noise = _gaussian(seeds, tuple(shape), tf.cast(stream, tf.int64))
-    noise.set_shape([*seeds.shape, *shape])  # one graph is for any number of pictures: it does not know how many
+    noise = _gaussian(seeds, tf.constant(shape, tf.int32), tf.cast(stream, tf.int64))
+    noise.set_shape([*seeds.shape, *shape])  # one graph is for any number of pictures of any shape: it does not know them
     return noise
 
 
-@tf.function(reduce_retracing=True, autograph=False)  # eagerly, TensorFlow would go from picture to picture in Python
+_SIGNATURE = [tf.TensorSpec([None], tf.int64), tf.TensorSpec([None], tf.int32), tf.TensorSpec([], tf.int64)]
+
+
+@tf.function(input_signature=_SIGNATURE, autograph=False)  # eagerly, TensorFlow would go from picture to picture in Python
 def _gaussian(seeds, shape, stream):
     def one(seed):
         return tf.random.stateless_normal(shape, tf.stack([seed, stream]), alg="philox")
 
-    return tf.map_fn(one, seeds, fn_output_signature=tf.TensorSpec(shape, tf.float32))
+    return tf.map_fn(one, seeds, fn_output_signature=tf.float32)

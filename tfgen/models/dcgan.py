@@ -6,7 +6,7 @@ from keras import layers, ops
 
 from tfgen.diffusion.noise import gaussian
 from tfgen.models.contrastive import describe_the_same, finding_loss, nearest_wrong_captions, picture_encoder
-from tfgen.models.image_model import ImageModel, check_at_least
+from tfgen.models.image_model import ImageModel, check_at_least, one_graph
 from tfgen.models.layers import features_to_picture, picture_to_features
 
 # name -> (discriminator's loss from its logits for real and generated pictures, generator's loss), per picture.
@@ -274,7 +274,7 @@ class DCGAN(ImageModel):
             report["matching_loss"] = finding_loss(self.picture_encoder, fake, text["pooled"], same)
         return self.track(batch, **report)
 
-    @tf.function(reduce_retracing=True)  # the last of several batches is smaller
+    @one_graph
     def _draw(self, latents, token_ids):
         return self.averaged_generator({"latents": latents, **self.pooled_text(token_ids)})
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 from tfgen.diffusion import parameterisations, samplers, schedules
 from tfgen.diffusion.guidance import classifier_free
 from tfgen.diffusion.noise import gaussian
-from tfgen.models.image_model import ImageModel, check_at_least, picture_seeds, to_uint8
+from tfgen.models.image_model import ImageModel, check_at_least, one_graph, picture_seeds, to_uint8
 from tfgen.models.layers import PixelTextAttention
 from tfgen.models.unet import unet
 
@@ -239,16 +239,16 @@ class TextToImageDiffusion(ImageModel):
         # Noise is drawn outside XLA, where it would be other noise; and a model server refuses XLA.
         by_xla = self.chosen_jit_compile is True and sampler != "ddpm" and not tf.inside_function()
         return (self._from_noise_by_xla if by_xla else self._from_noise)(
-            x, seeds, token_ids, negative_token_ids, times, scale, sampler
+            x, seeds, token_ids, negative_token_ids, scale, times=times, sampler=sampler
         )
 
-    def _path(self, x, seeds, token_ids, negative_token_ids, times, guidance_scale, sampler):
+    def _path(self, x, seeds, token_ids, negative_token_ids, guidance_scale, *, times, sampler):
         denoise = self.denoiser(token_ids, negative_token_ids, guidance_scale, len(times) - 1)
         times = np.array(times, np.float32)
         return samplers.SAMPLERS[sampler](denoise, x, times, schedules.get(self.schedule), self._step_noise(seeds))
 
+    _from_noise = one_graph(_path)
     # Autograph would take a second, and find nothing to convert.
-    _from_noise = tf.function(_path, reduce_retracing=True, autograph=False)
     _from_noise_by_xla = tf.function(_path, jit_compile=True, autograph=False)
 
     def _step_noise(self, seeds):

@@ -1,6 +1,7 @@
 """What the three families share: the contract of `generate`, averaged weights, and the choice of XLA."""
 
 import difflib
+import functools
 import warnings
 
 import keras
@@ -14,6 +15,31 @@ _MOST_SHOWN = 20  # words or prompts of a warning
 
 class PromptWarning(UserWarning):
     """A part of a prompt was passed over."""
+
+
+def one_graph(method):
+    """Trace a model's method once for batches of any size, and again only for other settings.
+
+    Its positional arguments are batches or None, its keyword arguments settings. A `tf.function` would be traced anew for the
+    second size of batch that it meets, and would warn of that where several models, or settings, are tried one after another.
+    """
+
+    @functools.wraps(method)
+    def call(self, *batches, **settings):
+        if tf.inside_function():
+            return method(self, *batches, **settings)
+        graphs = vars(self).setdefault("_graphs", {})  # out of sight of Keras, which would save them
+        key = (method.__name__, *settings.items(), *(str(getattr(self, name)) for name in self.settings))
+        if key not in graphs:
+            function = tf.function(functools.partial(method, self, **settings), autograph=False)
+            graphs[key] = function.get_concrete_function(*tf.nest.map_structure(_of_any_size, batches))
+        return graphs[key](*batches)
+
+    return call
+
+
+def _of_any_size(batch):
+    return None if batch is None else tf.TensorSpec([None, *batch.shape[1:]], batch.dtype)
 
 
 class ImageModel(keras.Model):

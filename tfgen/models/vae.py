@@ -14,7 +14,7 @@ from keras import layers, ops
 
 from tfgen.diffusion.noise import gaussian
 from tfgen.models.contrastive import describe_the_same, finding_loss, picture_encoder
-from tfgen.models.image_model import ImageModel, check_at_least, num_replicas, picture_seeds, to_uint8
+from tfgen.models.image_model import ImageModel, check_at_least, num_replicas, one_graph, picture_seeds, to_uint8
 from tfgen.models.layers import features_to_picture, picture_to_features
 
 LIKELIHOODS = ("bernoulli", "gaussian")
@@ -252,7 +252,7 @@ class VAE(ImageModel):
         start, end = self.encode(np.stack([first, second]))
         return self.decode(start + np.linspace(0, 1, num_images)[:, None] * (end - start))
 
-    @tf.function(reduce_retracing=True)  # the last of several batches is smaller
+    @one_graph
     def draw(self, latents, text):
         return self._pictures(self.averaged_decoder({"latents": latents, **text}))
 
@@ -264,7 +264,7 @@ class VAE(ImageModel):
         """Pictures float32 [B, H, W, C] from seeds int64 [B] and token ids [B, T] or None."""
         return self._draw(self.temperature * gaussian(seeds, (self.latent_size,)), token_ids)
 
-    @tf.function(reduce_retracing=True)
+    @one_graph
     def _draw(self, eps, token_ids):
         text = self.pooled_text(token_ids)
         return self.draw(_drawn(_expected(text, self.averaged_prior), eps), text)

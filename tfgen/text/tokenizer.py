@@ -45,7 +45,8 @@ class CaptionTokenizer(keras_nlp.tokenizers.WordPieceTokenizer):
     @functools.cached_property
     def _in_graph(self):
         """`_token_ids`, traced: one by one, its hundred small operations take longer than a picture of a GAN."""
-        return tf.function(self._token_ids, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
+        with tf.init_scope():  # for every later graph too
+            return tf.function(self._token_ids, autograph=False).get_concrete_function(tf.TensorSpec([None], tf.string))
 
     def tokenize(self, inputs):
         return self._in_graph(tf.convert_to_tensor(inputs, tf.string))[0]
