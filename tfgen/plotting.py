@@ -13,6 +13,7 @@ _CHINESE_FONTS = ("Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei", "WenQuan
 
 # Told apart by colour-blind readers (Okabe & Ito, 2008, "Color Universal Design"), and in print by their marks and strokes.
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+_MOST_TICKS = 10
 _MARKS, _STROKES = "os^Dv*X", ("-", "--", "-.", ":", (0, (6, 2, 1, 2, 1, 2)), (0, (1, 1)), (0, (8, 4)))
 
 
@@ -77,6 +78,9 @@ def curves(lines, alt, xlabel="", ylabel="", log=(), floor=None):
     if floor is not None:
         panel.axhline(floor, color="grey", linewidth=1, linestyle=":", label="floor")
     panel.set(xlabel=xlabel, ylabel=ylabel, **{f"{axis}scale": "log" for axis in log})
+    if "x" in log and len(x) <= _MOST_TICKS:  # numbers, where powers of ten would be few and far between
+        panel.set_xticks(x, [f"{one:g}" for one in x])
+        panel.set_xticks([], minor=True)
     if len(lines) > 1 or floor is not None:
         panel.legend(fontsize=8)
     return Picture(_rendered(figure), alt)
@@ -97,7 +101,7 @@ def scatter(groups, alt, xlabel="", ylabel=""):
         panel.scatter(*np.transpose(points), s=9, color=_COLORS[index % 7], marker=_MARKS[index % 7], alpha=0.6, label=name)
     panel.set(xlabel=xlabel, ylabel=ylabel)
     if len(groups) > 1:
-        panel.legend(fontsize=8)
+        figure.legend(loc="outside lower center", fontsize=8)  # beside the points, which may be anywhere
     return Picture(_rendered(figure), alt)
 
 
