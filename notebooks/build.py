@@ -2,7 +2,7 @@
 
     python notebooks/build.py quick         # runs every chapter and its exercises in little time and keeps nothing; for CI
     python notebooks/build.py full 02 08    # runs chapters to the end and writes their notebooks; without numbers all of them
-    python notebooks/build.py prose 02      # writes a chapter's notebooks with the outputs they have, where prose alone has changed
+    python notebooks/build.py prose 02      # writes a chapter's notebooks anew with their outputs, if prose alone has changed
     python notebooks/build.py compare 02    # runs one to the end again, and compares its numbers with those in its notebook
 
 In a source, `<!-- en -->` and `<!-- zh -->` begin prose; a fence of ```python is a cell of code, which all languages share:
