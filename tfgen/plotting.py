@@ -13,8 +13,8 @@ _CHINESE_FONTS = ("Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei", "WenQuan
 
 # Told apart by colour-blind readers (Okabe & Ito, 2008, "Color Universal Design"), and in print by their marks and strokes.
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-_MOST_TICKS = 10
 _MARKS, _STROKES = "os^Dv*X", ("-", "--", "-.", ":", (0, (6, 2, 1, 2, 1, 2)), (0, (1, 1)), (0, (8, 4)))
+_MOST_TICKS = 10  # with a number each
 
 
 @dataclass(frozen=True)
@@ -70,16 +70,18 @@ def curves(lines, alt, xlabel="", ylabel="", log=(), floor=None):
 
     figure = Figure(figsize=(6, 3.5), layout="constrained")
     panel = figure.subplots()
+    places = set()
     for index, (name, values) in enumerate(lines.items()):
         x, y, *deviation = values if isinstance(values, tuple) else (np.arange(1, len(values) + 1), values)
+        places.update(x)
         style = {"color": _COLORS[index % 7], "linestyle": _STROKES[index % 7], "label": name}
         style |= {"marker": _MARKS[index % 7], "markersize": 4} if len(x) <= 30 else {}
         panel.errorbar(x, y, *deviation, capsize=3, **style) if deviation else panel.plot(x, y, **style)
     if floor is not None:
         panel.axhline(floor, color="grey", linewidth=1, linestyle=":", label="floor")
     panel.set(xlabel=xlabel, ylabel=ylabel, **{f"{axis}scale": "log" for axis in log})
-    if "x" in log and len(x) <= _MOST_TICKS:  # numbers, where powers of ten would be few and far between
-        panel.set_xticks(x, [f"{one:g}" for one in x])
+    if "x" in log and len(places) <= _MOST_TICKS:  # powers of ten would be few and far between
+        panel.set_xticks(sorted(places), [f"{place:g}" for place in sorted(places)])
         panel.set_xticks([], minor=True)
     if len(lines) > 1 or floor is not None:
         panel.legend(fontsize=8)
