@@ -1,5 +1,6 @@
 """Data that tests share: none of it is in the repository, so what needs it is skipped where it is absent."""
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import tfgen  # noqa: F401  before TensorFlow, whose kernels it chooses
 # isort: split
 import pytest
 import tensorflow as tf
+import tensorflow_datasets as tfds
 
 # Two logical devices on one processor, for the tests of training on several; the others see the first alone.
 tf.config.set_logical_device_configuration(
@@ -32,7 +34,12 @@ def shared_data():
 def tfds_dir(shared_data):
     """A TFDS data directory that can make MNIST and Fashion-MNIST without a network, kept from run to run."""
     folder = ROOT / ".cache" / "tfds"
-    missing = [name for name in ("mnist", "fashion_mnist") if not (folder / name / "3.0.1").is_dir()]
-    if missing:
-        subprocess.run([sys.executable, shared_data / "stage_tfds.py", folder, *missing], check=True, capture_output=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "lock", "w") as lock:  # tests run in two processes
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for name in ("mnist", "fashion_mnist"):
+            if not (folder / name / "3.0.1").is_dir():
+                stage = [sys.executable, shared_data / "stage_tfds.py", folder, name]
+                subprocess.run(stage, check=True, capture_output=True)
+                tfds.builder(name, data_dir=folder).download_and_prepare()
     return str(folder)

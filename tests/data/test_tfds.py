@@ -49,6 +49,21 @@ def test_real_pictures(tfds_dir, name, mean):
     assert drawn == {(label, text) for label, of_class in enumerate(texts) for text in of_class}
 
 
+def test_two_processes_may_prepare_the_same_at_once(tmp_path):
+    class PreparedMeanwhile(tfds.testing.DummyMnist):
+        """Another comes to the end of it while this one begins."""
+
+        is_first = True
+
+        def _split_generators(self, dl_manager):
+            if PreparedMeanwhile.is_first:
+                PreparedMeanwhile.is_first = False
+                tfgen.data.load(self.name, data_dir=tmp_path)
+            return super()._split_generators(dl_manager)
+
+    assert int(tfgen.data.load("prepared_meanwhile", data_dir=tmp_path).cardinality()) == 20
+
+
 def test_both_languages_resized_and_repeatable(tfds_dir):
     dataset = tfgen.data.load("mnist", "test", image_size=16, language="both", data_dir=tfds_dir).take(300)
     assert dataset.element_spec["image"].shape == (16, 16, 1)

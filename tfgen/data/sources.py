@@ -131,7 +131,9 @@ def _tfds_examples(name, split, image_size, language, data_dir=None):
     )
     if not isinstance(features.get("image"), tfds.features.Image) or not (has_classes or has_attributes):
         raise ValueError(f"the TFDS data set {name!r} has no images with a class label or yes/no attributes; {_SOURCES}")
-    _tfds_prepare(tfds, builder, root)
+    if not builder.is_prepared():
+        _tfds_prepare(tfds, builder, root)
+        builder = tfds.builder(name, data_dir=root)  # it knows what is there, whoever has prepared it
 
     languages = captions.LANGUAGES if language == "both" else (language,)
     if has_classes:
@@ -171,6 +173,8 @@ def _tfds_prepare(tfds, builder, root):
     retries, downloader.MAX_RETRIES = downloader.MAX_RETRIES, 4
     try:
         builder.download_and_prepare()
+    except FileExistsError:
+        pass  # another process has prepared it meanwhile
     # An AssertionError says that files must be fetched by hand.
     except (
         OSError,
