@@ -108,6 +108,24 @@ def test_captions_say_what_they_state(language, num_objects):
         assert 0.02 < (stated[:, COLUMN[attribute]] == -1).mean() < 0.3
 
 
+@pytest.mark.parametrize("language", captions.LANGUAGES)
+def test_terse_captions_leave_colors_open_and_the_others_stay(language):
+    scenes = shapes.sample_scenes(2000, 5, num_objects=(1, 2))
+    plain, stated_by_plain = captions.describe(scenes, language, 0)
+    texts, stated = captions.describe(scenes, language, 0, terse=0.25)
+    truth, color = scenes.attributes(), [COLUMN["color_1"], COLUMN["color_2"]]
+    assert ((stated == -1) | (stated == truth)).all()
+    is_open = (stated == -1) & (truth >= 0)
+    assert 0.09 < is_open[:, COLUMN["color_1"]].mean() < 0.16
+    assert not ((stated_by_plain == -1) & (truth >= 0))[:, color].any()
+    assert 0.75 < np.mean([left == right for left, right in zip(texts, plain, strict=True)]) < 0.85
+    words = captions._WORDS[language]["color"]
+    for text, row in zip(texts, stated, strict=True):
+        if (row[[COLUMN["background"], *color]] == -1).all():
+            assert not any(word in text for color in words for word in color), text
+    assert {"en": "a star", "zh": "一个圆"}[language] in texts  # with nothing of size, color, place or background
+
+
 def test_pairs_of_captions_state_the_same_in_sentences_of_their_own():
     scenes = shapes.sample_scenes(600, 5, "test", num_objects=(1, 2))
     *both, stated = captions.describe_in_pairs(scenes, 1)

@@ -113,7 +113,7 @@ _OTHER_TEMPLATES = {
 }  # fmt: skip
 
 
-def describe(scenes, language, seed):
+def describe(scenes, language, seed, terse=0.0):
     """Say what a scene shows, in a phrasing drawn at random.
 
     Size and background are left out of one caption in eight each, a single object's place of one in two; two objects
@@ -123,6 +123,8 @@ def describe(scenes, language, seed):
         scenes: `tfgen.data.shapes.Scenes`.
         language: "en", "zh" or "both" (drawn per scene).
         seed: int or sequence of ints.
+        terse: part of the captions that leave out each color, size and background as often as not, as people who type
+            "a star" do. The others state every color of an object.
 
     Returns:
         A list of N captions, and the attributes they state: int32 [N, len(shapes.ATTRIBUTES)], -1 where one is not stated.
@@ -130,16 +132,18 @@ def describe(scenes, language, seed):
     if language not in (*LANGUAGES, "both"):
         raise ValueError(f"unknown language {language!r}; choose from en, zh, both")
     rng = np.random.default_rng(seed)
-    attributes = scenes.attributes().tolist()
+    stated = scenes.attributes()
     # Sixty numbers in [0, 1) decide all choices of one caption: drawing them at once is much faster than one by one.
     draws = rng.random((len(scenes), 60)).tolist()
-    captions, stated = [], []
-    for row, numbers in zip(attributes, draws, strict=True):
+    is_terse = rng.random((len(scenes), 1)) < terse
+    leaves_out = is_terse & (rng.random((len(scenes), len(_OFTEN_OPEN))) < 0.5)
+    stated[:, _OFTEN_OPEN] = np.where(leaves_out, -1, stated[:, _OFTEN_OPEN])
+    captions, rows = [], stated.tolist()
+    for row, numbers in zip(rows, draws, strict=True):
         draw = iter(numbers).__next__
         chosen = language if language != "both" else LANGUAGES[draw() < 0.5]
-        captions.append(_describe_one(row, chosen, draw))
-        stated.append(row)  # `_describe_one` has set to -1 what it left out
-    return captions, np.array(stated, np.int32).reshape(len(scenes), len(shapes.ATTRIBUTES))
+        captions.append(_describe_one(row, chosen, draw))  # sets to -1 what it leaves out
+    return captions, np.array(rows, np.int32).reshape(stated.shape)
 
 
 def describe_in_pairs(scenes, seed):
@@ -230,6 +234,7 @@ def _say_otherwise(row, language, draw):
 
 
 _COLUMN = {name: index for index, name in enumerate(shapes.ATTRIBUTES)}
+_OFTEN_OPEN = [index for name, index in _COLUMN.items() if name.startswith(("background", "color", "size"))]
 
 
 def _describe_one(row, language, draw):
@@ -261,7 +266,7 @@ def _describe_one(row, language, draw):
         scene = phrases[0]
         if language == "zh" and draw() < 0.6:
             kind = "unplaced, background"
-    if draw() < 0.125:
+    if draw() < 0.125 or background < 0:
         row[_COLUMN["background"]] = -1
         background, kind = -1, "no background"
     return _framed(scene, templates[kind], background, language, draw)

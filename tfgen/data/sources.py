@@ -36,7 +36,7 @@ def load(source, split="train", image_size=None, language="en", **options):
     is_folder = source.startswith("folder:")
     known = () if is_folder else ("data_dir",)
     if source == "shapes":
-        known = ("num_scenes", "num_objects", "textures", "loosened", "seed")
+        known = ("num_scenes", "num_objects", "textures", "loosened", "terse", "seed")
     for option in options:
         if option not in known:
             raise ValueError(f"{source} has no option {option!r}; it takes {', '.join(known) or 'none'}")
@@ -51,7 +51,7 @@ def load(source, split="train", image_size=None, language="en", **options):
 
 def shapes_examples(
     split="train", image_size=32, language="en", *, num_scenes=50_000, num_objects=(1, 2), textures=("solid",), loosened=0.0,
-    seed=0,
+    terse=0.0, seed=0,
 ):  # fmt: skip
     """Rendered scenes with captions and true attributes.
 
@@ -60,6 +60,7 @@ def shapes_examples(
         num_scenes: how many scenes make an epoch.
         num_objects, textures: as in `shapes.sample_scenes`.
         loosened: part of the captions to say loosely, as `captions.loosen` does.
+        terse: part of the captions that leave much open, as of `captions.describe`.
         seed: int; the same seed gives the same scenes.
 
     Returns:
@@ -67,12 +68,13 @@ def shapes_examples(
     """
     if not 16 <= image_size <= 128:
         raise ValueError(f"image_size is {image_size}; shapes are rendered at any size from 16 to 128")
-    if not 0 <= loosened <= 1:
-        raise ValueError(f"loosened is {loosened!r}; give a part from 0 to 1")
+    for option, part in (("loosened", loosened), ("terse", terse)):
+        if not 0 <= part <= 1:
+            raise ValueError(f"{option} is {part!r}; give a part from 0 to 1")
     if not isinstance(num_scenes, int) or num_scenes < 1:
         raise ValueError(f"num_scenes is {num_scenes!r}; give a whole number from 1")
     scenes = shapes.sample_scenes(num_scenes, seed, split, image_size, num_objects, textures)
-    texts, _ = captions.describe(scenes, language, seed)
+    texts, _ = captions.describe(scenes, language, seed, terse)
     if loosened:
         texts = captions.loosen(texts, loosened, seed)
     # Drawn in the graph: a Python function in the pipeline can lock up when an endless iterator is deleted.
