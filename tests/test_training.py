@@ -226,7 +226,8 @@ def test_a_model_that_is_trained_further_knows_the_new_words(encoder, tmp_path):
         ({"family": "vae", "begin_with": "fashion-dcgan"}, "a model of the same family"),
         ({"family": "vae", "begin_with": "mnist-vae", "image_size": 28}, "give data of 1 channels"),
         ({"family": "vae", "begin_with": "mnist-vae", "text": TEXT}, "keeps its text encoder"),
-        ({"family": "judge", "begin_with": "shapes-judge"}, "for a dcgan, vae or diffusion"),
+        ({"family": "student", "begin_with": "shapes-diffusion", "image_size": 32}, "a model of the same family"),
+        ({"family": "judge", "begin_with": "shapes-judge"}, "for a model that draws"),
     ],
 )
 def test_what_a_run_cannot_begin_with_is_refused(changes, message, tmp_path):

@@ -1,6 +1,7 @@
 """From a source and settings to a trained model's folder."""
 
 import dataclasses
+import functools
 import os
 import shutil
 import tempfile
@@ -93,10 +94,8 @@ class Settings:
             self.teacher = self.teacher or "shapes-diffusion"
         elif self.teacher:
             raise ValueError(f"teacher is of a student, and this is a {self.family}; leave it out")
-        if self.begin_with and (self.text or self.family in ("student", "judge")):
-            raise ValueError(
-                "begin_with is for a dcgan, vae or diffusion, which keeps its text encoder; leave out [text] or it"
-            )
+        if self.begin_with and (self.text or self.family == "judge"):
+            raise ValueError("begin_with is for a model that draws, which keeps its text encoder; leave out [text] or it")
         if not self.batch_size:
             raise ValueError("batch_size is 0; give at least 1")
         changes = [item.name for item in dataclasses.fields(data.Augmentation)]
@@ -275,16 +274,17 @@ def build(settings, source):
 
 def _beginning(settings, shape):
     """A model with another's weights, for pictures of a shape, where the settings name one; else None."""
-    if settings.family == "student":
-        known, begin = load_model(settings.teacher), FewStepStudent.of
-        if type(known) is not TextToImageDiffusion:
-            raise ValueError(f"{settings.teacher} cannot teach; give a diffusion model, such as shapes-diffusion")
-    elif settings.begin_with:
+    if settings.begin_with:
         known, begin = load_model(settings.begin_with), FAMILIES[settings.family].beginning_with
         if type(known) is not FAMILIES[settings.family]:
             raise ValueError(f"{settings.begin_with} is no {settings.family}; begin with a model of the same family")
-    else:
+    elif not settings.teacher:
         return None
+    if settings.teacher:
+        begin = functools.partial(FewStepStudent.of, begin_with=known if settings.begin_with else None)
+        known = load_model(settings.teacher)
+        if type(known) is not TextToImageDiffusion:
+            raise ValueError(f"{settings.teacher} cannot teach; give a diffusion model, such as shapes-diffusion")
     if known.image_shape != shape:
         is_size = known.image_channels == shape[-1]
         advice = f"set image_size to {known.image_size}" if is_size else f"give data of {known.image_channels} channels"

@@ -18,6 +18,18 @@ def test_a_student_begins_as_its_teacher_without_guidance(make_model, shake):
         assert np.abs(student.generate(PROMPTS, seed=3, steps=steps).astype(int) - expected).max() <= 1
 
 
+def test_a_student_may_begin_as_another(make_model, shake):
+    teacher = make_model("diffusion")
+    other = FewStepStudent.of(teacher, ema_half_life=0)
+    shake(other.averaged_unet)
+    student = FewStepStudent.of(teacher, begin_with=other, ema_half_life=0)
+    np.testing.assert_array_equal(student.generate(PROMPTS, seed=3), other.generate(PROMPTS, seed=3))
+    assert student.keeps_teacher
+    wider = FewStepStudent.of(make_model("diffusion", channels=(32,)), ema_half_life=0)
+    with pytest.raises(ValueError, match="begin with one that it taught"):
+        FewStepStudent.of(teacher, begin_with=wider)
+
+
 def off_dark_and_bright(model, steps):
     """How far 64 pictures, which should be all dark or all bright, are from that at the mean."""
     levels = model.generate([""], num_images=64, seed=5, steps=steps).mean(axis=(1, 2, 3)) / 127.5 - 1

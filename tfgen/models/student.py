@@ -7,8 +7,8 @@ last step is blurred. So the last of one, of two and of four steps is learned ot
 networks are asked what they take it for, the teacher, which knows how pictures look, and one that learns as it goes how the
 student's own look. Where they differ the student's pictures are not distributed as the teacher's; it moves from the one
 estimate to the other (distribution matching: Yin et al., 2023, arXiv:2311.18828). By itself that would end in few kinds of
-picture, all backgrounds that are left open red; so the picture also keeps the mean color of that of the student's own short
-steps.
+picture, all backgrounds that are left open red; so the picture also keeps the colors, on a coarse grid, of that of the
+student's own short steps.
 
 Both are trained where the student's own steps have led it, which is where it will stand when it draws. It keeps its teacher's
 text encoder as it is. Guidance is an input of its network (Meng et al., 2023, arXiv:2210.03142): a step is one call.
@@ -30,6 +30,7 @@ _SHORT_STEPS = 3  # of the teacher's for one of the student's
 _OWN_SCALE_PART = 0.5
 _EARLIEST, _LATEST = 0.05, 0.99  # times at which the two networks are asked
 _LEAST_DISTANCE = 1e-2
+_GRID = 4  # cells of a picture in a row and in a column whose mean colors are kept
 
 
 @keras.saving.register_keras_serializable("tfgen")
@@ -73,8 +74,13 @@ class FewStepStudent(TextToImageDiffusion):
             self.teacher_unet.trainable = False
 
     @classmethod
-    def of(cls, teacher, **settings):
-        """A student that can be trained, and begins with the weights of its teacher, a `TextToImageDiffusion`."""
+    def of(cls, teacher, begin_with=None, **settings):
+        """A student that can be trained, and begins with the weights of its teacher, a `TextToImageDiffusion`, or with those of
+        another student.
+
+        Raises:
+            ValueError: the other student's network is not like the teacher's.
+        """
         of_training = ("time_shift", "ema_half_life", "keeps_teacher", "steps")
         known = {name: getattr(teacher, name) for name in cls.settings if name not in of_training}
         student = cls(teacher.averaged_text_encoder.copy(), **{**known, "keeps_teacher": True, **settings})
@@ -83,6 +89,12 @@ class FewStepStudent(TextToImageDiffusion):
             for layer in network.layers:
                 if layer.name in of_teacher:
                     layer.set_weights(of_teacher[layer.name])
+        if begin_with:
+            shapes = [[weight.shape for weight in one.unet.weights] for one in (student, begin_with)]
+            if shapes[0] != shapes[1]:
+                raise ValueError("the student to begin with has a network unlike its teacher's; begin with one that it taught")
+            for network in (student.unet, student.averaged_unet):
+                network.set_weights(begin_with.averaged_unet.get_weights())
         return student
 
     @property
@@ -143,7 +155,7 @@ class FewStepStudent(TextToImageDiffusion):
             with tape.stop_recording(), tf.GradientTape() as fake_tape:
                 distance, fake_loss, direction = self._ask_both(drawn, noise, ask_teacher, ask_fake)
             # The gradient of the last is the direction.
-            off_color = tf.reduce_mean(drawn - goal, axis=[1, 2])
+            off_color = tf.nn.avg_pool2d(drawn - goal, self.image_size // _GRID, self.image_size // _GRID, "SAME")
             matching_loss = tf.reduce_mean(off_color**2) - tf.reduce_mean(direction * drawn)
             loss = path_error + matching_loss
         self.descend(tape, loss, "optimizer")
