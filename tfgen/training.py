@@ -52,7 +52,7 @@ class Settings:
             `tfgen.text.load_preset_encoder`.
         model: arguments of the family's class.
         begin_with: a model of the same family, by name or path, whose weights, text encoder and, where [model] gives no others,
-            settings the training begins with; empty for random weights.
+            settings the training begins with; empty for random weights. A student has its weights alone.
         teacher: of a student, the diffusion model that it learns from, by name or path; empty becomes "shapes-diffusion".
         batch_size, steps, steps_per_epoch: of training; steps is the sum over all epochs.
         learning_rate: falls to zero along a cosine; a DCGAN's is constant. 0 becomes the family's usual one.
