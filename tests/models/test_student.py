@@ -112,21 +112,22 @@ def test_its_steps_come_where_its_teachers_path_leads(make_model, shake, batches
     assert student.evaluate(some, verbose=0, return_dict=True)["path_error"] < 0.7 * before
 
 
-def test_in_one_step_it_keeps_the_colors_of_its_four(make_model, shake, batches, monkeypatch):
+def test_in_one_step_it_keeps_the_colors_of_its_four_place_by_place(make_model, shake, batches, monkeypatch):
     """Without that it would be far off: the two networks say nothing yet, for both are as at the beginning."""
     monkeypatch.setattr("tfgen.models.student._SHORT_STEPS", 1)
     student = FewStepStudent.of(shake(make_model("diffusion")), ema_half_life=0)
     student.compile(keras.optimizers.Adam(1e-3), fake_optimizer=keras.optimizers.SGD(0.0))
 
     def off_color():
-        one, four = (student.generate("a star", num_images=32, steps=steps).mean(axis=(1, 2)) for steps in (1, 4))
+        pictures = [student.generate("a star", num_images=32, steps=steps) for steps in (1, 4)]
+        one, four = (images.reshape(32, 4, 4, 4, 4, 3).mean(axis=(2, 4)) for images in pictures)
         return np.abs(one - four).mean()
 
     before, batch = off_color(), next(iter(batches))
     for step in range(60):
         noise = {**student.draw_noise(8, tf.constant([step, 0])), "matched": tf.constant(0), "guidance_scale": tf.ones([8])}
         student.update(batch, noise)
-    assert off_color() < 3 * before
+    assert off_color() < 1.3 * before  # 1.6 times, if the mean color alone were kept
 
 
 def test_guidance_is_an_input_and_a_negative_prompt_turns_the_picture(make_model, shake):
