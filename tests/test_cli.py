@@ -1,8 +1,10 @@
 """The command line as a user types it."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
 import unicodedata
 from pathlib import Path
 
@@ -49,6 +51,19 @@ def models(tmp_path_factory):
         (folder / name).mkdir()
         model.save(folder / name / "model.keras")
     return folder
+
+
+def test_a_training_that_ctrl_c_ends_says_how_it_goes_on(tmp_path):
+    command = [TFGEN, "train", "vae", "--image-size", "16", "--out", tmp_path / "run"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    while not (tmp_path / "run" / "settings.toml").exists():
+        assert process.poll() is None, "it ended before it began"
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert error.splitlines()[-1] == "tfgen: interrupted; the same command with --resume goes on from the last epoch"
+    assert "Traceback" not in error
 
 
 def test_a_prompt_becomes_the_same_picture_in_every_process(models, tmp_path):

@@ -249,9 +249,8 @@ def test_captions_that_name_nothing_are_refused(tmp_path):
 
 def test_minutes_are_refused_where_several_workers_would_count_them(tmp_path, monkeypatch):
     monkeypatch.setenv("TF_CONFIG", "{}")
-    source = training.data.load("shapes", image_size=16, num_scenes=8)
     with pytest.raises(ValueError, match="leave out --minutes and give --epochs"):
-        training._with_steps(settings("vae"), source, None, 1)
+        training.train(settings("vae"), tmp_path / "model", minutes=1)
 
 
 @pytest.fixture(scope="module")
@@ -301,6 +300,34 @@ def test_unusable_teachers_are_refused(teacher, message, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_paths_of_settings_mean_the_same_from_any_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "preset").mkdir()
+    chosen = training.Settings("vae", data="folder:pictures", text={"encoder": "preset", "preset": "preset"})
+    found = training.found_from_anywhere(chosen)
+    assert (found.data, found.text["preset"]) == (f"folder:{tmp_path / 'pictures'}", str(tmp_path / "preset"))
+    chosen = training.Settings("diffusion", data="mnist", begin_with="mine", options={"data_dir": "sets"})
+    found = training.found_from_anywhere(chosen)
+    assert (found.begin_with, found.options["data_dir"]) == (str(tmp_path / "mine"), str(tmp_path / "sets"))
+    chosen = training.Settings("vae", begin_with="shapes-vae", options={"data_dir": "gs://sets"}, text={})
+    assert training.found_from_anywhere(chosen) == chosen
+    chosen = training.Settings("vae", text={"encoder": "preset", "preset": "bert_tiny_en_uncased"})
+    assert training.found_from_anywhere(chosen) == chosen
+
+
+def test_a_run_goes_on_with_what_only_training_knows(tmp_path):
+    first = settings("vae", text=TEXT, model={**SMALL["vae"]["model"], "matching_weight": 3.0, "ema_half_life": 77})
+    training.train(first, tmp_path / "first", verbose=0)
+    further = training.Settings("vae", image_size=16, begin_with=str(tmp_path / "first"), model={"ema_half_life": 5})
+    model = training.build(further, tfgen.data.load("shapes", "train", 16, num_scenes=8))
+    assert (model.matching_weight, model.ema_half_life) == (3.0, 5)
+
+
+def test_a_model_whose_folder_is_called_as_a_file_loads(tmp_path):
+    training.train(settings("judge"), tmp_path / "my.keras", verbose=0)
+    assert tfgen.load_model(tmp_path / "my.keras").output
+
+
 def test_minutes_set_the_number_of_steps(tmp_path):
     training.train(settings("vae", steps=0, steps_per_epoch=0), tmp_path / "model", minutes=0.02, verbose=0)
     used = training.read_settings(tmp_path / "model" / "settings.toml")
@@ -326,6 +353,12 @@ def test_a_folder_in_use_is_left_alone(tmp_path):
         ("family = 'vae'\nsteps = -3", "not negative"),
         ("family = 'vae'\n[model]\ndepth = 3", "Unrecognized keyword arguments"),
         ("family = 'diffusion'\n[model]\nchannels = 64", "make no diffusion"),
+        ("family = 'diffusion'\n[model]\nchannels = []", "give the width of each level"),
+        ("family = 'diffusion'\n[model]\npatch_size = 0", "patch_size is 0; give a number of at least 1"),
+        ("family = 'student'\n[model]\nsampler = 'heun'", "one path of its own; leave out sampler"),
+        ("family = 'student'\n[text]\nwidth = 64", "leave out .text."),
+        ("family = 'judge'\n[model]\nwidth = 64", "leave out .model."),
+        ("family = 'judge'\n[options]\nnum_scenes = 8\n[augmentation]\nflip = true", "leave out .augmentation."),
         ("family = 'diffusion'\n[model]\nsampler = 'magic'", "unknown sampler 'magic'"),
         ("family = 'diffusion'\n[model]\nschedule = 'quadratic'", "unknown schedule 'quadratic'"),
         ("family = 'diffusion'\n[model]\ntime_shift = 0", "time_shift is 0; give a number of at least"),

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tfgen import plotting
 from tfgen.files import save_whole, write_whole
-from tfgen.metrics import checked
+from tfgen.metrics import seen_by
 from tfgen.models.image_model import PromptWarning
 
 
@@ -95,8 +95,7 @@ class Measure(keras.callbacks.Callback):
         self.training_seconds, self.measuring_seconds, self._cost = 0.0, 0.0, None
 
     def _features(self, pictures):
-        extractor = self.metric.extractor
-        return extractor.predict(checked(pictures, extractor.input_shape[1:]), batch_size=256, verbose=0)
+        return seen_by(self.metric.extractor, pictures)
 
     def on_train_begin(self, logs=None):
         self._writer = tf.summary.create_file_writer(str(self.folder))

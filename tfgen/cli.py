@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+_INTERRUPTED = 130  # exit code of a command that Ctrl-C ended
 
 app = typer.Typer(
     add_completion=False,
@@ -67,8 +68,9 @@ def generate(
         _check_unicode(prompt)
     from tfgen import plotting
     from tfgen.models.image_model import PromptWarning
+    from tfgen.models.registry import load_image_model
 
-    image_model = _load_image_model(model)
+    image_model = load_image_model(model)
     if image_model.text_encoder is not None and not prompts:
         raise ValueError('no prompt; say what to draw, such as "a large red circle on a blue background", or "" for anything')
     several = num_images * len(prompts or [""]) > 1
@@ -123,7 +125,6 @@ def train(
     if epochs and minutes:
         raise ValueError("--epochs and --minutes both say how long; give one of them")
     from tfgen import training
-    from tfgen.models.registry import lasting_name
 
     if resume:
         settings = training.settings_of_run(out)
@@ -138,14 +139,13 @@ def train(
             settings = training.Settings(family=family.value)
     if settings.family != family:
         raise ValueError(f"{out if resume else config} trains a {settings.family}; type `tfgen train {settings.family} …`")
-    if data and data.startswith("folder:") and data != "folder:":
-        # Found again from wherever the run is resumed, or repeated from its settings.
-        data = "folder:" + os.path.abspath(os.path.expanduser(data.removeprefix("folder:")))
     given = {
         "data": data, "language": language, "image_size": image_size, "batch_size": batch_size, "seed": seed,
-        "begin_with": begin_with and lasting_name(begin_with),
+        "begin_with": begin_with,
     }  # fmt: skip
-    changes = {name: value for name, value in given.items() if value not in (None, getattr(settings, name))}
+    wanted = {name: value for name, value in given.items() if value is not None}
+    lasting = training.found_from_anywhere(dataclasses.replace(settings, **wanted))
+    changes = {name: getattr(lasting, name) for name in wanted if getattr(lasting, name) != getattr(settings, name)}
     if resume:
         if changes:
             raise ValueError(f"--resume goes on with the settings of {out}; leave out a different {', '.join(changes)}")
@@ -206,8 +206,9 @@ def export(
     """Write a SavedModel for TensorFlow Serving."""
     _check_writable(folder / "1")
     from tfgen.export import export as write
+    from tfgen.models.registry import load_image_model
 
-    typer.echo(f"{write(_load_image_model(model), folder)}: ready for a model server")
+    typer.echo(f"{write(load_image_model(model), folder)}: ready for a model server")
 
 
 @app.command()
@@ -235,16 +236,6 @@ def info(model: Annotated[str | None, typer.Argument(help="A model, to see its c
         typer.echo(f"{name}: {path}")
 
 
-def _load_image_model(name):
-    from tfgen.models.image_model import ImageModel
-    from tfgen.models.registry import load_model
-
-    model = load_model(name)
-    if not isinstance(model, ImageModel):
-        raise ValueError(f"{name} makes no pictures; give another model (see `tfgen info`)")
-    return model
-
-
 def _check_unicode(prompt):
     try:
         prompt.encode("utf-8")
@@ -255,7 +246,9 @@ def _check_unicode(prompt):
 def _check_writable(file):
     """Before the long work, not after it."""
     parent = next(folder for folder in file.absolute().parents if folder.exists())
-    if not parent.is_dir() or not os.access(parent, os.W_OK):
+    if not parent.is_dir():
+        raise ValueError(f"cannot write {file}: {parent} is a file, not a folder; choose another place")
+    if not os.access(parent, os.W_OK):
         raise ValueError(f"cannot write {file}: no permission in {parent}; choose another place")
 
 
@@ -267,6 +260,8 @@ def main():
         code = _fail(f"{error.format_message()} See `tfgen --help`.")
     except (ValueError, FileNotFoundError) as error:
         code = _fail(" ".join(str(error).split()))
+    except (KeyboardInterrupt, typer.Abort):
+        code = _INTERRUPTED
     except OSError as error:
         reason = "the disk is full; free some space" if error.errno == errno.ENOSPC else error.strerror or error
         code = _fail(f"{error.filename or 'writing'}: {reason}")
@@ -274,9 +269,9 @@ def main():
         if not isinstance(error, MemoryError) and type(error).__name__ != "ResourceExhaustedError":  # TensorFlow's
             raise
         code = _fail("out of memory; give a smaller --batch-size, --image-size or number of pictures")
-    except (KeyboardInterrupt, typer.Abort):
+    if code == _INTERRUPTED:
         advice = "; the same command with --resume goes on from the last epoch" if sys.argv[1:2] == ["train"] else ""
-        code = _fail(f"interrupted{advice}") + 128
+        _fail(f"interrupted{advice}")
     sys.exit(code)
 
 

@@ -10,9 +10,9 @@ import numpy as np
 from tfgen import data, metrics
 from tfgen.data import shapes
 from tfgen.models.diffusion import TextToImageDiffusion
-from tfgen.models.image_model import ImageModel
+from tfgen.models.image_model import ImageModel, to_uint8
 from tfgen.models.judge import judge_attributes
-from tfgen.models.registry import load_model
+from tfgen.models.registry import load_image_model, load_model
 from tfgen.models.student import FewStepStudent
 from tfgen.models.vae import VAE
 from tfgen.training import settings_beside
@@ -72,10 +72,11 @@ def evaluate(name, source=None, num_images=None, num_seeds=3, extractor=None):
 
     Returns:
         `Evaluation`.
+
+    Raises:
+        ValueError: no such model, data or extractor, or none that go together; too few pictures.
     """
-    model = load_model(name)
-    if not isinstance(model, ImageModel):
-        raise ValueError(f"{name} makes no pictures; give another model (see `tfgen info`)")
+    model = load_image_model(name)
     source, split, language, options = _training_data(name, source)
     extractor = extractor or _EXTRACTORS.get(source)
     if extractor is None:
@@ -162,17 +163,20 @@ class _Reader:
 
     @property
     def reads_scenes(self):
-        return self.judge is not None and "background" in self.judge.output
+        return self._tells("background")
 
     @property
     def reads_labels(self):
-        return self.judge is not None and "label" in self.judge.output
+        return self._tells("label")
+
+    def _tells(self, name):
+        return self.judge is not None and isinstance(self.judge.output, dict) and name in self.judge.output
 
     def features(self, pictures):
-        return self.extractor.predict(metrics.checked(pictures, self.extractor.input_shape[1:]), batch_size=256, verbose=0)
+        return metrics.seen_by(self.extractor, pictures)
 
     def logits(self, pictures):
-        return self.judge.predict(metrics.checked(pictures, self.judge.input_shape[1:]), batch_size=256, verbose=0)["label"]
+        return metrics.seen_by(self.judge, pictures)["label"]
 
 
 def _training_data(name, source):
@@ -258,7 +262,7 @@ def _examples(model, test_split, source):
     """All of the test split as arrays: image uint8 [N, H, W, C], caption str [N], and what else there is."""
     batches = []
     for batch in test_split.batch(256).as_numpy_iterator():
-        batches.append({**batch, "image": np.round((batch["image"] + 1) * 127.5).astype(np.uint8)})
+        batches.append({**batch, "image": to_uint8(batch["image"]).numpy()})
     whole = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
     if whole["image"].shape[1:] != model.image_shape:
         shape = whole["image"].shape[1:]
@@ -300,7 +304,7 @@ def _nearest_training_pictures(read, training, drawn, scores):
         metric.update_state(batch["image"])
         indices = metric.indices[: len(nearest), 0] - seen
         new = indices >= 0
-        nearest[new] = np.round((batch["image"][indices[new]] + 1) * 127.5)
+        nearest[new] = to_uint8(batch["image"][indices[new]])
         seen += len(batch["image"])
     for generated, held_out in metric.distances[:, 0].reshape(len(drawn), 2, -1).mean(axis=2):
         scores.add(metric.name, generated, held_out)
@@ -309,8 +313,9 @@ def _nearest_training_pictures(read, training, drawn, scores):
 
 def _errors_by_time(model, batches, scores):
     """Over the first 2,048 pictures of the test split."""
-    errors = [model.error_by_time(batch, _TIMES) for batch in batches.take(8)]
-    for time, error in zip(_TIMES, np.mean(errors, axis=0), strict=True):
+    batches = list(batches.take(8))
+    errors = [model.error_by_time(batch, _TIMES) for batch in batches]
+    for time, error in zip(_TIMES, np.average(errors, axis=0, weights=[len(batch["image"]) for batch in batches]), strict=True):
         scores.add(f"x0_error_at_{time}", error)
 
 

@@ -142,7 +142,7 @@ def evaluation_page(found, file):
         found: `tfgen.evaluation.Evaluation`.
         file: PNG to write, whole or not at all.
     """
-    from matplotlib.figure import Figure  # slow to import, and nothing else here needs it
+    from matplotlib.figure import Figure
 
     report = found.report
     errors, parts, others = {}, {}, {}

@@ -52,12 +52,13 @@ class Settings:
             `tfgen.text.load_preset_encoder`.
         model: arguments of the family's class.
         begin_with: a model of the same family, by name or path, whose weights, text encoder and, where [model] gives no others,
-            settings the training begins with; empty for random weights. A student has its weights alone.
+            settings the training begins with, those in its settings.toml that only training knows included; empty for random
+            weights. A student has its weights alone.
         teacher: of a student, the diffusion model that it learns from, by name or path; empty becomes "shapes-diffusion".
         batch_size, steps, steps_per_epoch: of training; steps is the sum over all epochs.
         learning_rate: falls to zero along a cosine; a DCGAN's is constant. 0 becomes the family's usual one.
         text_learning_rate: of the text encoder of a diffusion model, falling likewise; 0 becomes the usual one, 2e-4.
-        seed: of weights and data order.
+        seed: of weights, data order and the noise of training.
     """
 
     family: str
@@ -94,6 +95,10 @@ class Settings:
             self.teacher = self.teacher or "shapes-diffusion"
         elif self.teacher:
             raise ValueError(f"teacher is of a student, and this is a {self.family}; leave it out")
+        if self.text and self.family in ("judge", "student"):
+            raise ValueError(f"a {self.family} has no text encoder of its own to choose; leave out [text]")
+        if self.model and self.family == "judge":
+            raise ValueError("a judge has no settings of its own; leave out [model]")
         if self.begin_with and (self.text or self.family == "judge"):
             raise ValueError("begin_with is for a model that draws, which keeps its text encoder; leave out [text] or it")
         if not self.batch_size:
@@ -144,6 +149,27 @@ def settings_of_student(teacher):
     return Settings("student", teacher=lasting_name(teacher), **shared)
 
 
+def found_from_anywhere(settings):
+    """`Settings` whose paths, of data, models, word vectors and presets, mean the same from any folder, as a run may be
+    resumed, or repeated, from another."""
+    changes = {name: lasting_name(getattr(settings, name)) for name in ("begin_with", "teacher") if getattr(settings, name)}
+    if settings.data.startswith("folder:") and settings.data != "folder:":
+        changes["data"] = "folder:" + _absolute(settings.data.removeprefix("folder:"))
+    for table, names in (("options", ["data_dir"]), ("text", ["vectors", "preset"])):
+        values = getattr(settings, table)
+        changes[table] = values | {name: _absolute(values[name]) for name in names if _is_local(name, values.get(name))}
+    return dataclasses.replace(settings, **changes)
+
+
+def _is_local(name, path):
+    # A preset, or a folder of TFDS, may also be elsewhere than on this disk.
+    return isinstance(path, str) and "://" not in path and (name != "preset" or os.path.isdir(os.path.expanduser(path)))
+
+
+def _absolute(path):
+    return os.path.abspath(os.path.expanduser(path))
+
+
 def settings_of_run(folder):
     """`Settings` of the run that `train` began in a folder."""
     file = Path(folder) / "settings.toml"
@@ -190,11 +216,13 @@ def train(settings, folder, *, epochs=None, minutes=None, resume=False, verbose=
         raise ValueError(f"{folder} is not empty; give another folder, or add --resume to go on with the run in it")
     if is_first:
         remove_partial(folder)
-    settings = _with_image_size(settings)
+    settings = _with_image_size(found_from_anywhere(settings))
     try:
         source = data.load(settings.data, settings.split, settings.image_size, settings.language, **settings.options)
     except TypeError as error:
         raise ValueError(f"[options] settings make no {settings.data}: {error}") from None
+    if settings.family == "judge" and settings.augmentation and "attributes" in source.element_spec:
+        raise ValueError("a judge of scenes learns where things stand, which augmentation changes; leave out [augmentation]")
     with strategy.scope():
         settings = _with_steps(settings, source, epochs, minutes)  # by the pace of all devices together
         keras.utils.set_random_seed(settings.seed)
@@ -214,6 +242,7 @@ def train(settings, folder, *, epochs=None, minutes=None, resume=False, verbose=
             progress.seconds += time.perf_counter() - start
     callbacks = [progress]
     if settings.family != "judge":
+        model.noise_seed = settings.seed
         prompts = None
         if model.text_encoder:
             texts = [example["caption"].numpy().decode() for example in source.take(8)]
@@ -274,8 +303,12 @@ def build(settings, source):
 
 def _beginning(settings, shape):
     """A model with another's weights, for pictures of a shape, where the settings name one; else None."""
+    arguments = settings.model
     if settings.begin_with:
         known, begin = load_model(settings.begin_with), FAMILIES[settings.family].beginning_with
+        beside = settings_beside(settings.begin_with)
+        names = FAMILIES[settings.family].of_training_alone  # no saved model has them
+        arguments = {name: value for name, value in (beside.model if beside else {}).items() if name in names} | arguments
         if type(known) is not FAMILIES[settings.family]:
             raise ValueError(f"{settings.begin_with} is no {settings.family}; begin with a model of the same family")
     elif not settings.teacher:
@@ -290,7 +323,7 @@ def _beginning(settings, shape):
         advice = f"set image_size to {known.image_size}" if is_size else f"give data of {known.image_channels} channels"
         raise ValueError(f"the model to begin with draws pictures {known.image_shape}; {advice}")
     try:
-        return begin(known, **settings.model)
+        return begin(known, **arguments)
     except TypeError as error:
         raise ValueError(f"[model] settings make no {settings.family}: {error}") from None
 
@@ -353,8 +386,6 @@ def _with_steps(settings, source, epochs, minutes):
     """Whole epochs, of the length asked for or a little off: as many as the settings' steps, `epochs` or `minutes` make."""
     one_pass = max(1, int(source.cardinality()) // settings.batch_size)
     steps, per_epoch = settings.steps, settings.steps_per_epoch or one_pass
-    if minutes and "TF_CONFIG" in os.environ:
-        raise ValueError("each worker would measure another pace; leave out --minutes and give --epochs")
     if not steps and minutes:
         steps = max(20, int(_steps_in(60 * minutes, settings, source)))
         per_epoch = max(per_epoch, _LEAST_STEPS_BETWEEN_SAMPLES)  # a small set would else spend the minutes on samples

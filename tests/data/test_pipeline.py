@@ -76,8 +76,16 @@ def test_resize_takes_the_central_square_without_aliasing():
 @pytest.mark.parametrize(
     ("augmentation", "harmless", "telling"),
     [
-        (data.Augmentation(flip=True), "a red coat", ["a red circle on the left", "左边的一个圆", "the digit seven", "7"]),
-        (data.Augmentation(shift=0.3), "a red coat", ["a circle in the center", "a star above a ring", "右上角的星"]),
+        (
+            data.Augmentation(flip=True),
+            "a red coat",
+            ["a red circle on the left", "左边的一个圆", "the digit seven", "7", "手寫的七"],
+        ),
+        (
+            data.Augmentation(shift=0.3),
+            "a red coat",
+            ["a circle in the center", "a circle in the centre", "a star above a ring", "右上角的星"],
+        ),
         (data.Augmentation(zoom=0.3), "a red coat", ["a large circle", "一个大红圆"]),
         (data.Augmentation(rotation=20), "a red coat", []),
     ],

@@ -91,14 +91,36 @@ def test_one_graph_is_for_batches_of_any_size_and_many_models_are_no_reason_to_w
     assert "retracing" not in "".join(capfd.readouterr())
 
 
-def test_a_setting_that_is_changed_on_a_model_counts_from_then_on(make_model, shake):
-    model = shake(make_model("diffusion"))
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_a_setting_that_is_changed_on_a_model_counts_from_then_on(jit_compile, make_model, shake):
+    model = shake(make_model("diffusion", jit_compile=jit_compile))
     before = model.generate("a star", seed=1, guidance_scale=4.0)
     model.guidance_rescale = 0.7
     after = model.generate("a star", seed=1, guidance_scale=4.0)
     assert not np.array_equal(before, after)
     model.guidance_rescale = 0.0
     assert np.array_equal(before, model.generate("a star", seed=1, guidance_scale=4.0))
+
+
+def test_drawing_is_by_xla_or_refused(make_model):
+    with pytest.raises(ValueError, match="by XLA the noise of ddpm would be other noise"):
+        make_model("diffusion", jit_compile=True).generate("a star", sampler="ddpm")
+
+
+def test_the_seed_of_a_run_says_what_noise_it_trains_with(make_model, batches):
+    batch, noises = next(iter(batches)), []
+    for seed in (0, 0, 1):
+        model = make_model("vae")
+        model.noise_seed = seed
+        noises.append(model.step_noise(batch)["eps"].numpy())
+    assert np.array_equal(noises[0], noises[1])
+    assert not np.isclose(noises[0], noises[2]).any(axis=-1).any()
+
+
+def test_one_negative_prompt_is_for_all_alone_or_in_a_list(make_model, shake):
+    model = shake(make_model("diffusion"))
+    expected = model.generate(["a star", "a ring"], seed=1, negative_prompts="red")
+    assert np.array_equal(expected, model.generate(["a star", "a ring"], seed=1, negative_prompts=["red"]))
 
 
 def test_what_a_prompt_says_in_vain_is_named(make_model):

@@ -152,6 +152,10 @@ def test_it_draws_as_it_has_learned_and_no_other_way(settings, message, make_mod
         make_model("student").generate("a star", **settings)
 
 
+def test_a_finished_student_keeps_its_settings(make_model):
+    assert make_model("student", max_loss_weight=7.0).averaged_model().max_loss_weight == 7.0
+
+
 def test_its_words_look_somewhere(make_model):
     found = make_model("student").attention_maps("a red star")
     assert found.maps.shape[:2] == (4, len(found.words))

@@ -168,3 +168,9 @@ def test_a_bert_learns_the_grammar_of_captions_and_is_read_as_a_preset(tmp_path)
     assert np.array_equal(token_ids[2], token_ids[3])
     unknown = encoder.tokenizer.tokenizer.token_to_id("[UNK]") + 1
     assert not (encoder.tokenizer(grammar[:50]) == unknown).numpy().any()
+
+
+def test_a_bert_is_not_pretrained_on_next_to_nothing(tmp_path):
+    with pytest.raises(ValueError, match="give at least 10"):
+        text.pretrain_bert(["a star", "a ring"], tmp_path / "bert", steps=1)
+    assert not (tmp_path / "bert").exists()

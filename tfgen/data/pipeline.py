@@ -32,10 +32,10 @@ class Augmentation:
 
 
 # RE2 patterns over lower-case captions.
-_SIDES = r"left|right|upper|lower|top|bottom|above|below|over|under|at the|center|middle|corner|half"
+_SIDES = r"left|right|upper|lower|top|bottom|above|below|over|under|at the|center|centre|middle|corner|half"
 _SAYS_SIDE_OR_DIGIT = (
     r"(?s).*(\b(left|right|clockwise|counterclockwise|digit|handwritten|number|letter|"
-    r"zero|one|two|three|four|five|six|seven|eight|nine|[0-9]+)\b|左|右|数字|手写|时针).*"
+    r"zero|one|two|three|four|five|six|seven|eight|nine|[0-9]+)\b|左|右|数字|數字|手写|手寫|时针|時針).*"
 )
 _SAYS_PLACE = rf"(?s).*(\b({_SIDES})\b|[左右上下中顶底]).*"
 _SAYS_SIZE = r"(?s).*(\b(small|little|tiny|medium|medium-sized|large|big|huge)\b|[大小中]).*"

@@ -87,6 +87,11 @@ def extract(extractor, pictures):
     return extractor(checked(pictures, extractor.input_shape[1:]), training=False)
 
 
+def seen_by(model, pictures):
+    """What a Keras model gives, features or classes, for any number of pictures, uint8 or float32 in [-1, 1]."""
+    return model.predict(checked(pictures, model.input_shape[1:]), batch_size=256, verbose=0)
+
+
 def checked(pictures, shape):
     """Pictures as float32 in [-1, 1].
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from tfgen.metrics.features import KeptFeatures, checked, eager_array, extract, finite, one_vector
+from tfgen.metrics.features import KeptFeatures, eager_array, extract, finite, one_vector, seen_by
 
 _BLOCK = 2**23  # entries of the distance matrix in memory: 64 MB
 
@@ -135,7 +135,7 @@ class NearestTrainingPictures(keras.metrics.Metric):
     def __init__(self, extractor, generated, k=1, name="nearest_training_distance", **kwargs):
         super().__init__(name=name, **kwargs)
         self.extractor, self.k = one_vector(extractor), k
-        self._features = extractor.predict(checked(generated, extractor.input_shape[1:]), batch_size=256, verbose=0)
+        self._features = seen_by(extractor, generated)
         self.reset_state()
 
     def update_state(self, training, sample_weight=None):

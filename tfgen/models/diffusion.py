@@ -79,6 +79,9 @@ class TextToImageDiffusion(ImageModel):
         super().__init__(image_size, image_channels, text_encoder, caption_dropout, ema_half_life, self.metric_names, **kwargs)
         parameterisations.check(parameterisation, schedule)
         check_at_least(1e-6, max_loss_weight=max_loss_weight, time_shift=time_shift)
+        if not channels:
+            raise ValueError("channels is empty; give the width of each level, such as [64, 128]")
+        check_at_least(1, patch_size=patch_size, num_blocks=num_blocks, num_heads=num_heads, channels=min(channels))
         self.patch_size, self.channels, self.num_blocks, self.num_heads = patch_size, tuple(channels), num_blocks, num_heads
         self.schedule, self.parameterisation = schedule, parameterisation
         self.max_loss_weight, self.time_shift = max_loss_weight, time_shift
@@ -236,8 +239,9 @@ class TextToImageDiffusion(ImageModel):
         # Known when a graph is traced: so one graph is for any number of pictures, but for one number of steps.
         times = tuple(self.sampling_times(steps).tolist())
         x = gaussian(seeds, self.image_shape)
-        # Noise is drawn outside XLA, where it would be other noise; and a model server refuses XLA.
-        by_xla = self.chosen_jit_compile is True and sampler != "ddpm" and not tf.inside_function()
+        by_xla = self.chosen_jit_compile is True and not tf.inside_function()  # a model server refuses XLA
+        if by_xla and sampler == "ddpm":
+            raise ValueError('by XLA the noise of ddpm would be other noise; compile with jit_compile="auto", or give ddim')
         return (self._from_noise_by_xla if by_xla else self._from_noise)(
             x, seeds, token_ids, negative_token_ids, scale, times=times, sampler=sampler
         )
@@ -247,9 +251,7 @@ class TextToImageDiffusion(ImageModel):
         times = np.array(times, np.float32)
         return samplers.SAMPLERS[sampler](denoise, x, times, schedules.get(self.schedule), self._step_noise(seeds))
 
-    _from_noise = one_graph(_path)
-    # Autograph would take a second, and find nothing to convert.
-    _from_noise_by_xla = tf.function(_path, jit_compile=True, autograph=False)
+    _from_noise, _from_noise_by_xla = one_graph(_path), one_graph(_path, jit_compile=True)
 
     def _step_noise(self, seeds):
         """A function from a step of the sampler to its noise [B, H, W, C]."""

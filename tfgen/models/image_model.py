@@ -1,4 +1,4 @@
-"""What the three families share: the contract of `generate`, averaged weights, and the choice of XLA."""
+"""What the families share: the contract of `generate`, averaged weights, and the choice of XLA."""
 
 import difflib
 import functools
@@ -11,14 +11,15 @@ import tensorflow as tf
 MAX_BATCH = 64  # pictures sampled at once; bounds memory
 MAX_PROMPT_CHARACTERS = 20_000
 _MOST_SHOWN = 20  # words or prompts of a warning
+_STREAMS = 100_000  # more than the streams of random numbers that one training step draws
 
 
 class PromptWarning(UserWarning):
     """A part of a prompt was passed over."""
 
 
-def one_graph(method):
-    """Trace a model's method once for batches of any size, and again only for other settings.
+def one_graph(method, jit_compile=False):
+    """Trace a model's method once for batches of any size, and again only for other settings; compile it by XLA if told to.
 
     Its positional arguments are batches or None, its keyword arguments settings. A `tf.function` would be traced anew for the
     second size of batch that it meets, and would warn of that where several models, or settings, are tried one after another.
@@ -29,9 +30,9 @@ def one_graph(method):
         if tf.inside_function():
             return method(self, *batches, **settings)
         graphs = vars(self).setdefault("_graphs", {})  # out of sight of Keras, which would save them
-        key = (method.__name__, *settings.items(), *(str(getattr(self, name)) for name in self.settings))
+        key = (method.__name__, jit_compile, *settings.items(), *(str(getattr(self, name)) for name in self.settings))
         if key not in graphs:
-            function = tf.function(functools.partial(method, self, **settings), autograph=False)
+            function = tf.function(functools.partial(method, self, **settings), autograph=False, jit_compile=jit_compile)
             graphs[key] = function.get_concrete_function(*tf.nest.map_structure(_of_any_size, batches))
         return graphs[key](*batches)
 
@@ -72,6 +73,7 @@ class ImageModel(keras.Model):
         self.caption_dropout = caption_dropout
         self.ema_half_life = ema_half_life
         self.chosen_jit_compile = "auto"
+        self.noise_seed = 0
         self.trackers = [keras.metrics.Mean(name) for name in metric_names]
 
     @property
@@ -135,7 +137,8 @@ class ImageModel(keras.Model):
     def compile(self, optimizer="adam", jit_compile="auto", **kwargs):
         """As `keras.Model.compile`, with each further optimizer of `optimized_variables` under its name, "adam" by default.
 
-        `jit_compile="auto"` is XLA on accelerators; on a CPU training was measured to be slower with it.
+        `jit_compile="auto"` trains by XLA on accelerators; on a CPU training was measured to be slower with it. With True a
+        diffusion model draws by XLA too; families that draw in one pass do not.
 
         Raises:
             ValueError: `jit_compile=True` where Keras would go on without XLA.
@@ -187,9 +190,10 @@ class ImageModel(keras.Model):
 
     def step_noise(self, batch):
         """This device's part of the random numbers of a training step, which are those of one device for the whole batch; an
-        interrupted run goes on with those it would have drawn."""
+        interrupted run goes on with those it would have drawn, and a run with another `noise_seed` has others."""
         replica, num_images = tf.distribute.get_replica_context().replica_id_in_sync_group, tf.shape(batch["image"])[0]
-        noise = self.draw_noise(num_replicas() * num_images, tf.stack([tf.cast(self.optimizer.iterations, tf.int32), 0]))
+        seed = tf.stack([tf.cast(self.optimizer.iterations, tf.int32), self.noise_seed % 20_000 * _STREAMS])
+        noise = self.draw_noise(num_replicas() * num_images, seed)
         part = slice(replica * num_images, (replica + 1) * num_images)
         return {name: value[part] if value.shape.rank else value for name, value in noise.items()}
 
@@ -278,6 +282,8 @@ class ImageModel(keras.Model):
             raise ValueError('the list of prompts is empty; give at least one, or "" for a picture without a prompt')
         if isinstance(negative_prompts, str | None):
             negative_prompts = [negative_prompts or ""] * len(prompts)
+        if len(negative_prompts) == 1:
+            negative_prompts = list(negative_prompts) * len(prompts)
         if len(negative_prompts) != len(prompts):
             raise ValueError(f"{len(negative_prompts)} negative prompts for {len(prompts)} prompts; give one, or one for each")
         for prompt in (*prompts, *negative_prompts):

@@ -6,6 +6,7 @@ import tensorflow as tf
 from keras import layers
 
 from tfgen.data import shapes
+from tfgen.metrics import seen_by
 
 # The attributes of one object or two, solid ones; three objects and textures are not judged.
 NUM_CLASSES = {
@@ -63,12 +64,12 @@ def judge_attributes(judge, images):
 
     Args:
         judge: a trained `build_judge`.
-        images: uint8 [N, H, W, 3].
+        images: uint8 [N, H, W, 3], or floats in [-1, 1].
 
     Returns:
         int32 [N, len(shapes.ATTRIBUTES)], -1 where an attribute does not apply.
     """
-    logits = judge.predict(np.asarray(images, np.float32) / 127.5 - 1, batch_size=256, verbose=0)
+    logits = seen_by(judge, images)
     seen = np.full((len(images), len(shapes.ATTRIBUTES)), -1, np.int32)
     column = {name: seen[:, index] for index, name in enumerate(shapes.ATTRIBUTES)}
     for name in NUM_CLASSES:

@@ -6,9 +6,11 @@ import zipfile
 from pathlib import Path
 
 import keras
+import tensorflow as tf
 
 from tfgen import text  # noqa: F401  registers what a saved model may hold
 from tfgen.models import dcgan, diffusion, optimizers, student, vae  # noqa: F401
+from tfgen.models.image_model import ImageModel
 
 DEFAULT_MODEL = "shapes-student"
 
@@ -69,6 +71,18 @@ def lasting_name(name_or_path):
     return str(name_or_path) if str(name_or_path) in shipped_models() else os.path.abspath(name_or_path)
 
 
+def load_image_model(name_or_path):
+    """`load_model` of a model that draws.
+
+    Raises:
+        ValueError: it draws nothing, or does not load.
+    """
+    model = load_model(name_or_path)
+    if not isinstance(model, ImageModel):
+        raise ValueError(f"{name_or_path} makes no pictures; give another model (see `tfgen info`)")
+    return model
+
+
 def load_model(name_or_path=DEFAULT_MODEL):
     """Load a model that ships, or one of your own.
 
@@ -82,7 +96,7 @@ def load_model(name_or_path=DEFAULT_MODEL):
         ValueError: there is no such model, or its file cannot be read by this version.
     """
     path = find_model(name_or_path)
-    file = path if path.suffix == ".keras" else path / "model.keras"
+    file = path / "model.keras" if path.is_dir() else path
     try:
         with file.open("rb") as opened:
             whole = zipfile.is_zipfile(opened)
@@ -96,7 +110,8 @@ def load_model(name_or_path=DEFAULT_MODEL):
             warnings.filterwarnings("ignore", "Layer .* was passed an input with a mask")  # keras-nlp's T5
             return keras.saving.load_model(file)
     except Exception as error:
-        if isinstance(error, OSError) and error.errno:  # such as a full disk, as Keras unpacks the file
+        is_of_the_machine = isinstance(error, MemoryError | tf.errors.ResourceExhaustedError)
+        if is_of_the_machine or (isinstance(error, OSError) and error.errno):  # such as a full disk, as Keras unpacks the file
             raise
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ValueError(f"{file} does not load with this version of tfgen (see `tfgen info`): {reason}") from error

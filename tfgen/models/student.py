@@ -53,7 +53,7 @@ class FewStepStudent(TextToImageDiffusion):
 
     settings = (
         "image_size", "image_channels", "patch_size", "channels", "num_blocks", "num_heads", "schedule", "parameterisation",
-        "time_shift", "caption_dropout", "ema_half_life", "keeps_teacher", "steps", "guidance_scale",
+        "max_loss_weight", "time_shift", "caption_dropout", "ema_half_life", "keeps_teacher", "steps", "guidance_scale",
     )  # fmt: skip
     of_training_alone = ("ema_half_life", "keeps_teacher")
     metric_names = ("path_error", "distance", "fake_loss")
@@ -66,6 +66,9 @@ class FewStepStudent(TextToImageDiffusion):
     def __init__(
         self, text_encoder, image_size=32, image_channels=3, *, time_shift=2.0, keeps_teacher=False, steps=4, **settings
     ):  # fmt: skip
+        for name in ("sampler", "time_grid", "guidance_rescale", "guidance_interval"):
+            if name in settings:
+                raise TypeError(f"a few-step student has learned one path of its own; leave out {name}")
         text_encoder.trainable = False
         super().__init__(text_encoder, image_size, image_channels, time_shift=time_shift, steps=steps, **settings)
         self.keeps_teacher = keeps_teacher

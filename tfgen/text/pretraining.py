@@ -34,10 +34,15 @@ def pretrain_bert(
 
     Returns:
         The part of the hidden tokens of held-out captions that it guesses right.
+
+    Raises:
+        ValueError: fewer than 10 different captions.
     """
     keras.utils.set_random_seed(seed)
     captions = normalize(tf.constant(list(captions), tf.string)).numpy()
     distinct = np.random.default_rng(seed).permutation(np.unique(captions))
+    if len(distinct) < 10:
+        raise ValueError(f"{len(distinct)} different captions are too few to learn words from; give at least 10")
     held_out = set(distinct[: min(_HELD_OUT, len(distinct) // 10)])
     training = [caption for caption in captions if caption not in held_out]
     reserved = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
