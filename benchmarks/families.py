@@ -130,10 +130,11 @@ for data, (names, prompts) in FAMILIES.items():
     asked = "; ".join(prompts)
     sections.append(f"![](pictures/{picture.name})\n\nRow by row: {', '.join(names)}. Asked for: {asked}.\n")
 report.write("families", figures)
-head = """# Models beside each other, asked for the same
+head = f"""# Models beside each other, asked for the same
 
 Means over three seeds and their standard deviations, by `tfgen evaluate`; beside them what real pictures have in place of the
-drawn ones. The time of a picture is the median of 7, on two cores. Made by `python benchmarks/families.py`.
+drawn ones. The time of a picture is the median of {RUNS}, on two cores of {report.cpu()}. Made by
+`python benchmarks/families.py`.
 
 The temperature of each VAE of clothing was chosen by its coverage (`python benchmarks/temperature.py`). Pixels and latents of
 fashion-vae are not those of fashion-text-vae, with which a VAE without text draws worse. shapes-dcgan and shapes-vae have only
