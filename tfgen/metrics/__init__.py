@@ -1,6 +1,7 @@
 """Metrics of generated pictures, each as a streaming Keras metric and as a plain function over arrays."""
 
 from tfgen.metrics.elbo import HeldOutELBO as HeldOutELBO
+from tfgen.metrics.features import checked as checked
 from tfgen.metrics.features import feature_extractor as feature_extractor
 from tfgen.metrics.features import inception_v3 as inception_v3
 from tfgen.metrics.features import seen_by as seen_by
