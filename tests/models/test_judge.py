@@ -80,3 +80,17 @@ def test_the_shipped_model_draws_what_it_is_told_in_both_languages():
     for language, num_objects, least in (("en", 1, 0.85), ("zh", 1, 0.85), ("en", 2, 0.75)):
         prompts, stated, _ = data.shapes_prompts(24, "test", language, (num_objects,), seed=5)
         assert all_right(stated, judge_attributes(judge, model.generate(prompts, seed=5))).mean() >= least
+
+
+@pytest.mark.parametrize("name", ["shapes-diffusion", "shapes-student"])
+def test_what_a_prompt_leaves_open_is_most_often_drawn_one_way_or_another(name):
+    model, judge = tfgen.load_model(name), tfgen.load_model("shapes-judge")
+    for prompt, shape in (("a star", "star"), ("一个圆", "circle"), ("a large ring", "ring")):
+        images = model.generate(prompt, num_images=32, seed=0)
+        contrast = np.abs(images.astype(int) - np.median(images, axis=(1, 2), keepdims=True)).max(axis=-1)
+        is_drawn = (contrast > 60).sum(axis=(1, 2)) >= 6  # pixels; the judge names a shape in an empty picture too
+        assert is_drawn.mean() > 0.55, prompt  # before captions left colors open, a star was in one of ten
+        seen = judge_attributes(judge, images)[is_drawn]
+        assert (seen[:, COLUMN["shape_1"]] == shapes.SHAPES.index(shape)).mean() > 0.85, prompt
+        for attribute in ("color_1", "background"):
+            assert len(set(seen[:, COLUMN[attribute]])) >= 5, (prompt, attribute)
