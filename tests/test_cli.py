@@ -53,14 +53,26 @@ def models(tmp_path_factory):
     return folder
 
 
+# Where the tests run in the background, a shell has told them to ignore Ctrl-C, and what they start inherits that.
+LISTENING = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from tfgen.cli import main
+main()
+"""
+
+
 def test_a_training_that_ctrl_c_ends_says_how_it_goes_on(tmp_path):
-    command = [TFGEN, "train", "vae", "--image-size", "16", "--out", tmp_path / "run"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    while not (tmp_path / "run" / "settings.toml").exists():
-        assert process.poll() is None, "it ended before it began"
-        time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
-    _, error = process.communicate(timeout=120)
+    command = [sys.executable, "-c", LISTENING, "train", "vae", "--image-size", "16", "--out", tmp_path / "run"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            while not (tmp_path / "run" / "settings.toml").exists():
+                assert process.poll() is None, "it ended before it began"
+                time.sleep(0.1)
+            process.send_signal(signal.SIGINT)
+            _, error = process.communicate(timeout=120)
+        finally:
+            process.kill()
     assert process.returncode == 130
     assert error.splitlines()[-1] == "tfgen: interrupted; the same command with --resume goes on from the last epoch"
     assert "Traceback" not in error
