@@ -162,8 +162,10 @@ def found_from_anywhere(settings):
 
 
 def _is_local(name, path):
-    # A preset, or a folder of TFDS, may also be elsewhere than on this disk.
-    return isinstance(path, str) and "://" not in path and (name != "preset" or os.path.isdir(os.path.expanduser(path)))
+    # A folder of TFDS may be elsewhere than on this disk; a preset too, or ship, under a name that a folder here may also have.
+    if not isinstance(path, str) or "://" in path:
+        return False
+    return name != "preset" or (find_preset(path) == path and os.path.isdir(os.path.expanduser(path)))
 
 
 def _absolute(path):
