@@ -369,6 +369,7 @@ def test_a_folder_in_use_is_left_alone(tmp_path):
         ("family = 'vae'\n[options]\nnum_objects = 'two'", "settings make no shapes|num_objects"),
         ("family = 'vae'\nlearning_rate = 'fast'", "of type float"),
         ("family = 'vae'\nteacher = 'shapes-diffusion'", "of a student, and this is a vae"),
+        ("family = 'vae'\nweight_decay = 0.1", "weight_decay is of a diffusion model or a student, and this is a vae"),
         ("family = 'vae'\noptions = 3", "of type dict"),
         ("family = 'vae'\n[options]\nspeed = 1", "no option 'speed'; it takes num_scenes"),
         ("family = 'vae'\n[augmentation]\nflop = true", "choose from flip, rotation"),
@@ -413,3 +414,22 @@ def test_a_learning_rate_falls_to_zero_but_in_a_gan(family, last):
         assert float(optimizer.learning_rate) == pytest.approx(1e-3)
         optimizer.iterations.assign(10)
         assert float(optimizer.learning_rate) == pytest.approx(last, abs=1e-9)
+
+
+def test_weight_decay_shrinks_what_no_gradient_holds_up():
+    source = tfgen.data.load("shapes", image_size=16, num_scenes=8)
+
+    def left(weight_decay):
+        chosen = settings("diffusion", steps=10, learning_rate=0.1, weight_decay=weight_decay)
+        model = training.build(chosen, source)
+        training.compile_for(model, chosen)
+        kernel = model.unet.get_layer("time").kernel
+        before = keras.ops.norm(kernel)
+        for _ in range(4):
+            gradients = [keras.ops.zeros_like(one) for one in model.unet.trainable_variables]
+            model.optimizer.apply_gradients(zip(gradients, model.unet.trainable_variables, strict=True))
+        return float(keras.ops.norm(kernel) / before)
+
+    # The four rates are 0, 0.1 and a little less: 0.29 in all.
+    assert left(0.0) == pytest.approx(1 - 0.29 * 0.01, abs=5e-4)
+    assert left(0.5) == pytest.approx(1 - 0.29 * 0.5, abs=2e-2)

@@ -58,6 +58,8 @@ class Settings:
         batch_size, steps, steps_per_epoch: of training; steps is the sum over all epochs.
         learning_rate: falls to zero along a cosine; a DCGAN's is constant. 0 becomes the family's usual one.
         text_learning_rate: of the text encoder of a diffusion model, falling likewise; 0 becomes the usual one, 2e-4.
+        weight_decay: of the U-Net of a diffusion model or a student, a part of each weight at each step that the learning rate
+            multiplies; 0 becomes the usual one, 0.01.
         seed: of weights, data order and the noise of training.
     """
 
@@ -77,6 +79,7 @@ class Settings:
     steps_per_epoch: int = 0
     learning_rate: float = 0.0
     text_learning_rate: float = 0.0
+    weight_decay: float = 0.0
     seed: int = 0
 
     def __post_init__(self):
@@ -91,6 +94,10 @@ class Settings:
         self.learning_rate = self.learning_rate or _LEARNING_RATES[self.family]
         if self.family == "diffusion":
             self.text_learning_rate = self.text_learning_rate or 2e-4
+        if self.family in ("diffusion", "student"):
+            self.weight_decay = self.weight_decay or 0.01
+        elif self.weight_decay:
+            raise ValueError(f"weight_decay is of a diffusion model or a student, and this is a {self.family}; leave it out")
         if self.family == "student":
             self.teacher = self.teacher or "shapes-diffusion"
         elif self.teacher:
@@ -464,22 +471,22 @@ def compile_for(model, settings):
             text_rate = _warmed_up(settings.text_learning_rate, settings.steps)
             others["text_optimizer"] = keras.optimizers.AdamW(text_rate, weight_decay=0.01, global_clipnorm=1.0)
         if settings.family == "student":
-            others["fake_optimizer"] = _unet_optimizer(rate, settings.steps)
-        model.compile(_unet_optimizer(rate, settings.steps), **others)
+            others["fake_optimizer"] = _unet_optimizer(settings)
+        model.compile(_unet_optimizer(settings), **others)
 
 
-def _unet_optimizer(rate, steps):
-    return _muon(rate, steps, exclude_layers=("^stem", "^position", "^output"))
+def _unet_optimizer(settings):
+    return _muon(settings.learning_rate, settings.steps, settings.weight_decay, ("^stem", "^position", "^output"))
 
 
-def _muon(rate, steps, exclude_layers=()):
+def _muon(rate, steps, weight_decay=0.01, exclude_layers=()):
     """Muon with the rate for matrices and two-dimensional convolutions; all else and excluded layers have half of it, by AdamW.
 
     On several devices Keras clips each one's gradient before they are added up.
     """
     return ConvolutionalMuon(
-        _warmed_up(rate, steps), weight_decay=0.01, adam_weight_decay=0.01, adam_lr_ratio=0.5, global_clipnorm=1.0,
-        exclude_layers=exclude_layers,
+        _warmed_up(rate, steps), weight_decay=weight_decay, adam_weight_decay=weight_decay, adam_lr_ratio=0.5,
+        global_clipnorm=1.0, exclude_layers=exclude_layers,
     )  # fmt: skip
 
 

@@ -28,7 +28,10 @@ def test_words_look_where_they_are_drawn(found):
     assert red[16:, 16:].sum() == 0
 
 
-@pytest.mark.parametrize("settings", [{"time_grid": "karras"}, {"sampler": "unipc"}, {"sampler": "ddpm"}])
+@pytest.mark.parametrize(
+    "settings",
+    [{"time_grid": "karras"}, {"sampler": "unipc"}, {"sampler": "ddpm"}, {"channels": (16,), "patch_size": 4, "num_blocks": 3}],
+)
 def test_the_picture_whose_attention_is_shown_is_the_one_that_is_drawn(settings, make_model):
     model = make_model("diffusion", **settings)
     drawn = model.generate("a red star", seed=3)[0].astype(int)

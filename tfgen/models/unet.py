@@ -1,8 +1,8 @@
 """The U-Net of the diffusion model (Ronneberger et al., 2015, arXiv:1505.04597), made for two CPU cores.
 
 A patch stem takes the picture to a grid on which matrix products are large enough to run at the processor's limit; time
-and the pooled text steer every block by FiLM, the words by attention at the coarsest grid, where a plan of the picture, made
-straight from the pooled text, says from the first steps on what goes where.
+and the pooled text steer every block by FiLM, the words by attention behind the last blocks at the coarsest grid, where a plan
+of the picture, made straight from the pooled text, says from the first steps on what goes where.
 """
 
 import keras
@@ -23,7 +23,7 @@ def unet(
         patch_size: side of the patches that the stem makes one vector each.
         channels: width of each level, from the finest grid to the coarsest, each half the size of the one before.
         num_blocks: residual blocks of a level, on the way down and on the way up.
-        num_heads: attention heads.
+        num_heads: attention heads, behind the last block at the coarsest grid, each way.
         reads_path: whether how closely to follow the prompt is an input, `guidance_scale` [B] (Meng et al., 2023,
             arXiv:2210.03142, section 3.1), and in how many steps to draw, `num_steps` [B].
 
@@ -52,10 +52,11 @@ def unet(
             steering = steering + layers.Dense(width, kernel_initializer="zeros", name=f"{name}_output")(sinusoids)
     condition = layers.Activation("silu", name="condition")(steering)
 
-    def block(x, level, name):
-        x = ConditionedBlock(channels[level], name=f"{name}_block")(x, condition)
+    def blocks(x, level, way):
+        for i in range(num_blocks):
+            x = ConditionedBlock(channels[level], name=f"{way}_{level}_{i}_block")(x, condition)
         if level == len(channels) - 1:
-            x = PixelTextAttention(num_heads, name=f"{name}_attention")(x, tokens, mask)
+            x = PixelTextAttention(num_heads, name=f"{way}_{level}_{num_blocks - 1}_attention")(x, tokens, mask)
         return x
 
     x = layers.Conv2D(channels[0], patch_size, patch_size, name="stem")(x_in)
@@ -69,15 +70,13 @@ def unet(
             x = layers.Conv2D(channels[level], 2, 2, name=f"down_{level}")(x)
         if level == len(channels) - 1:
             x = x + plan
-        for i in range(num_blocks):
-            x = block(x, level, f"down_{level}_{i}")
+        x = blocks(x, level, "down")
         skips.append(x)
     for level in reversed(range(len(channels))):
         if level < len(channels) - 1:
             x = layers.Conv2DTranspose(channels[level], 2, 2, name=f"up_{level}")(x)
             x = layers.Concatenate(name=f"skip_{level}")([x, skips[level]])
-        for i in range(num_blocks):
-            x = block(x, level, f"up_{level}_{i}")
+        x = blocks(x, level, "up")
     x = layers.Activation("silu")(layers.GroupNormalization(8, name="output_normalization")(x))
     x = layers.Conv2DTranspose(image_channels, patch_size, patch_size, name="output")(x)
     inputs |= {"x": x_in, "t": t, "tokens": tokens, "mask": mask, "pooled": pooled}
