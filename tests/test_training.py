@@ -147,6 +147,27 @@ def test_captions_are_matched_with_pictures_first():
     assert not np.array_equal(before[0], model.text_encoder.get_weights()[0])
 
 
+def test_attributes_alone_teach_reading_where_captions_are_not_matched():
+    """After a short while a caption tells most of its scene's attributes; by chance about a fifth."""
+    chosen = settings("diffusion", steps=1200, options={"num_scenes": 2000, "num_objects": (1,)}, matches_captions=False)
+    source = tfgen.data.load("shapes", "train", 16, **chosen.options)
+    model = training.build(chosen, source)
+    training.compile_for(model, chosen)
+    history = training.match_captions(model, chosen, source, verbose=0).history
+    assert list(history) == ["attribute_loss"]
+    assert history["attribute_loss"][-1] < 1.0
+
+
+def test_pictures_without_attributes_teach_no_reading_by_them(tmp_path):
+    (tmp_path / "pictures").mkdir()
+    Image.new("RGB", (16, 16)).save(tmp_path / "pictures" / "0.png")
+    (tmp_path / "pictures" / "metadata.csv").write_text("file_name,text\n0.png,black\n")
+    chosen = settings("diffusion", data=f"folder:{tmp_path / 'pictures'}", options={}, matches_captions=False)
+    with pytest.raises(ValueError, match="has no attributes to learn reading from; leave out matches_captions"):
+        training.train(chosen, tmp_path / "model", verbose=0)
+    assert not (tmp_path / "model").exists()
+
+
 @pytest.mark.long
 def test_captions_are_matched_under_xla():
     chosen = settings("diffusion", steps=12)
@@ -369,6 +390,7 @@ def test_a_folder_in_use_is_left_alone(tmp_path):
         ("family = 'vae'\n[options]\nnum_objects = 'two'", "settings make no shapes|num_objects"),
         ("family = 'vae'\nlearning_rate = 'fast'", "of type float"),
         ("family = 'vae'\nteacher = 'shapes-diffusion'", "of a student, and this is a vae"),
+        ("family = 'vae'\nmatches_captions = false", "matches_captions is of a model whose text encoder knows nothing yet"),
         ("family = 'vae'\nweight_decay = 0.1", "weight_decay is of a diffusion model or a student, and this is a vae"),
         ("family = 'vae'\noptions = 3", "of type dict"),
         ("family = 'vae'\n[options]\nspeed = 1", "no option 'speed'; it takes num_scenes"),

@@ -60,6 +60,8 @@ class Settings:
         text_learning_rate: of the text encoder of a diffusion model, falling likewise; 0 becomes the usual one, 2e-4.
         weight_decay: of the U-Net of a diffusion model or a student, a part of each weight at each step that the learning rate
             multiplies; 0 becomes the usual one, 0.01.
+        matches_captions: whether a text encoder that knows nothing yet first learns which caption belongs to which picture, and
+            the attributes of scenes besides; if not, it learns these alone.
         seed: of weights, data order and the noise of training.
     """
 
@@ -80,6 +82,7 @@ class Settings:
     learning_rate: float = 0.0
     text_learning_rate: float = 0.0
     weight_decay: float = 0.0
+    matches_captions: bool = True
     seed: int = 0
 
     def __post_init__(self):
@@ -104,6 +107,9 @@ class Settings:
             raise ValueError(f"teacher is of a student, and this is a {self.family}; leave it out")
         if self.text and self.family in ("judge", "student"):
             raise ValueError(f"a {self.family} has no text encoder of its own to choose; leave out [text]")
+        has_encoder = self.text or self.family == "diffusion"
+        if not self.matches_captions and (self.begin_with or not has_encoder):
+            raise ValueError("matches_captions is of a model whose text encoder knows nothing yet; leave it out")
         if self.model and self.family == "judge":
             raise ValueError("a judge has no settings of its own; leave out [model]")
         if self.begin_with and (self.text or self.family == "judge"):
@@ -232,6 +238,8 @@ def train(settings, folder, *, epochs=None, minutes=None, resume=False, verbose=
         raise ValueError(f"[options] settings make no {settings.data}: {error}") from None
     if settings.family == "judge" and settings.augmentation and "attributes" in source.element_spec:
         raise ValueError("a judge of scenes learns where things stand, which augmentation changes; leave out [augmentation]")
+    if not settings.matches_captions and "attributes" not in source.element_spec:
+        raise ValueError(f"{settings.data} has no attributes to learn reading from; leave out matches_captions")
     with strategy.scope():
         settings = _with_steps(settings, source, epochs, minutes)  # by the pace of all devices together
         keras.utils.set_random_seed(settings.seed)
@@ -434,8 +442,8 @@ def _seconds_per_step(model, batches):
 
 
 def match_captions(model, settings, source, verbose):
-    """Have a model's text encoder learn first which caption belongs to which picture; a run of 15,000 steps or more has
-    2,500 steps of it, a shorter one a sixth of its own. Returns Keras's history."""
+    """Have a model's text encoder learn first what captions say (`CaptionMatcher`); a run of 15,000 steps or more has 2,500
+    steps of it, a shorter one a sixth of its own. Returns Keras's history."""
     steps = max(1, min(_MATCHING_STEPS, int(settings.steps * _MATCHING_PART)))
     matcher, batches = _caption_matching(model, settings, source, steps)
     return matcher.fit(batches, steps_per_epoch=steps, shuffle=False, verbose=verbose)
@@ -444,9 +452,8 @@ def match_captions(model, settings, source, verbose):
 def _caption_matching(model, settings, source, steps):
     """A compiled `CaptionMatcher` of a model's text encoder, and its batches."""
     with model.distribute_strategy.scope():
-        matcher = CaptionMatcher(
-            model.text_encoder, model.image_size, model.image_channels, "attributes" in source.element_spec
-        )
+        size, knows_attributes = (model.image_size, model.image_channels), "attributes" in source.element_spec
+        matcher = CaptionMatcher(model.text_encoder, *size, settings.matches_captions, knows_attributes)
         matcher.compile(_muon(2e-3, steps), jit_compile=model.jit_compile)
         matcher.optimizer.build(matcher.trainable_variables)
     return matcher, batches_for(model, dataclasses.replace(settings, batch_size=_MATCHING_BATCH), source, 0)

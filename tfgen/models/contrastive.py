@@ -5,7 +5,7 @@ which words matter, most of the error is noise. Matching captions with clean pic
 
 What it does not teach is which word belongs to which object: as no batch holds both "a red star above a blue ring" and "a blue
 star above a red ring", a bag of words finds its picture as well (Yuksekgonul et al., 2023, arXiv:2210.01936). Where the
-attributes of the pictures are known, the encoder therefore learns besides to read them from the caption.
+attributes of the pictures are known, the encoder therefore learns besides to read them from the caption, or nothing else.
 """
 
 import keras
@@ -66,23 +66,26 @@ def finding_loss(picture_encoder, pictures, pooled, same):
 
 
 class CaptionMatcher(keras.Model):
-    """Pulls the vector of each caption towards that of its picture, and away from those of the batch's other pictures.
+    """Pulls the vector of each caption towards that of its picture, and away from those of the batch's other pictures; or has it
+    tell the attributes of the scene; or both.
 
     Args:
-        text_encoder: `tfgen.text.TextEncoder`, which learns. The picture's encoder is thrown away.
+        text_encoder: `tfgen.text.TextEncoder`, which learns. All else is thrown away.
         image_size, image_channels: of the pictures.
-        reads_attributes: whether the batches hold the attributes of scenes; their mean cross-entropy then joins the loss.
+        matches_pictures: whether captions learn from pictures.
+        reads_attributes: whether they learn from the attributes of scenes, which the batches then hold.
 
-    Metrics: `matching_loss` in nats, and `matching_accuracy`, the part of the captions that find a picture of theirs; with
-    attributes `attribute_loss`, in nats.
+    Metrics: of pictures `matching_loss`, in nats, and `matching_accuracy`, the part of the captions that find a picture of
+    theirs; of attributes `attribute_loss`, their mean cross-entropy, in nats.
     """
 
-    def __init__(self, text_encoder, image_size, image_channels, reads_attributes=False):
+    def __init__(self, text_encoder, image_size, image_channels, matches_pictures=True, reads_attributes=False):
         super().__init__()
         self.text_encoder = text_encoder
-        self.picture_encoder = picture_encoder(image_size, image_channels, text_encoder.width)
-        names = ["matching_loss", "matching_accuracy"]
-        self.attribute_head = None
+        self.picture_encoder, self.attribute_head, names = None, None, []
+        if matches_pictures:
+            names += ["matching_loss", "matching_accuracy"]
+            self.picture_encoder = picture_encoder(image_size, image_channels, text_encoder.width)
         if reads_attributes:
             names.append("attribute_loss")
             self.attribute_head = keras.layers.Dense(sum(NUM_CLASSES.values()), name="attributes")
@@ -95,19 +98,22 @@ class CaptionMatcher(keras.Model):
         return self.trackers
 
     def train_step(self, batch):
-        same = describe_the_same(batch)
+        losses, values = [], []
         with tf.GradientTape() as tape:
             pooled = self.text_encoder.encode(batch)["pooled"]
-            scores = matching_scores(pooled, self.picture_encoder(batch["image"], training=True))
-            losses = [matching_loss(scores, same)]
+            if self.picture_encoder:
+                same = describe_the_same(batch)
+                scores = matching_scores(pooled, self.picture_encoder(batch["image"], training=True))
+                losses.append(matching_loss(scores, same))
+                found = tf.gather(same, tf.argmax(scores, axis=-1), axis=1, batch_dims=1)
+                values += [losses[0], tf.cast(found, tf.float32)]
             if self.attribute_head:
                 losses.append(self._attribute_loss(batch, pooled))
+                values.append(losses[-1])
             loss = tf.add_n(losses)
         variables = self.trainable_variables
         gradients = tape.gradient(loss, variables, output_gradients=tf.constant(1 / num_replicas()))
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
-        found = tf.gather(same, tf.argmax(scores, axis=-1), axis=1, batch_dims=1)
-        values = [losses[0], tf.cast(found, tf.float32), *losses[1:]]
         for tracker, value in zip(self.trackers, values, strict=True):
             tracker.update_state(value)
         return results_of(self.trackers)
