@@ -66,8 +66,8 @@ def finding_loss(picture_encoder, pictures, pooled, same):
 
 
 class CaptionMatcher(keras.Model):
-    """Pulls the vector of each caption towards that of its picture, and away from those of the batch's other pictures; or has it
-    tell the attributes of the scene; or both.
+    """Pulls the vector of each caption towards that of its picture, and away from those of the batch's other pictures; or has
+    it tell the attributes of the scene; or both.
 
     Args:
         text_encoder: `tfgen.text.TextEncoder`, which learns. All else is thrown away.
