@@ -23,7 +23,8 @@ def unet(
         patch_size: side of the patches that the stem makes one vector each.
         channels: width of each level, from the finest grid to the coarsest, each half the size of the one before.
         num_blocks: residual blocks of a level, on the way down and on the way up.
-        num_heads: attention heads, behind the last block at the coarsest grid, each way.
+        num_heads: attention heads, behind the last block at the coarsest grid, each way; where that is the only one, on the way
+            down alone, as what is asked right before the output comes too late to be drawn.
         reads_path: whether how closely to follow the prompt is an input, `guidance_scale` [B] (Meng et al., 2023,
             arXiv:2210.03142, section 3.1), and in how many steps to draw, `num_steps` [B].
 
@@ -55,7 +56,7 @@ def unet(
     def blocks(x, level, way):
         for i in range(num_blocks):
             x = ConditionedBlock(channels[level], name=f"{way}_{level}_{i}_block")(x, condition)
-        if level == len(channels) - 1:
+        if level == len(channels) - 1 and (way == "down" or level):
             x = PixelTextAttention(num_heads, name=f"{way}_{level}_{num_blocks - 1}_attention")(x, tokens, mask)
         return x
 
