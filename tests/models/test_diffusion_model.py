@@ -6,6 +6,7 @@ from PIL import Image
 
 import tfgen
 from tfgen import plotting
+from tfgen.models.layers import PixelTextAttention
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +37,12 @@ def test_the_picture_whose_attention_is_shown_is_the_one_that_is_drawn(settings,
     model = make_model("diffusion", **settings)
     drawn = model.generate("a red star", seed=3)[0].astype(int)
     assert np.abs(model.attention_maps("a red star", seed=3).images[-1] - drawn).max() <= 1
+
+
+@pytest.mark.parametrize(("channels", "places"), [((8, 16), ["down_1_0", "up_1_0"]), ((16,), ["down_0_0"])])
+def test_words_are_asked_at_the_coarsest_grid_but_never_right_before_the_output(channels, places, make_model):
+    layers = make_model("diffusion", channels=channels).unet.layers
+    assert [f"{place}_attention" for place in places] == [layer.name for layer in layers if isinstance(layer, PixelTextAttention)]
 
 
 def test_attention_is_shown_word_by_word(found, tmp_path):
