@@ -42,7 +42,8 @@ def test_the_picture_whose_attention_is_shown_is_the_one_that_is_drawn(settings,
 @pytest.mark.parametrize(("channels", "places"), [((8, 16), ["down_1_0", "up_1_0"]), ((16,), ["down_0_0"])])
 def test_words_are_asked_at_the_coarsest_grid_but_never_right_before_the_output(channels, places, make_model):
     layers = make_model("diffusion", channels=channels).unet.layers
-    assert [f"{place}_attention" for place in places] == [layer.name for layer in layers if isinstance(layer, PixelTextAttention)]
+    found = [layer.name for layer in layers if isinstance(layer, PixelTextAttention)]
+    assert found == [f"{place}_attention" for place in places]
 
 
 def test_attention_is_shown_word_by_word(found, tmp_path):

@@ -126,14 +126,14 @@ class TextToImageDiffusion(ImageModel):
         words = self.text_encoder.tokenizer.words_of(token_ids[0].numpy())
         features = self.steering(token_ids, self.guidance_scale, steps)
         attention = [layer for layer in self.averaged_unet.layers if isinstance(layer, PixelTextAttention)]
-        before = keras.Model(self.averaged_unet.input, [layer.input[0] for layer in attention])
+        before = keras.Model(self.averaged_unet.input, {layer.name: layer.input[0] for layer in attention})
         times, maps, images = [], [], []
 
         def look(step, x, t, x0):
             grids = before({"x": x, "t": tf.reshape(t, [1]), **features})
             scores = [
-                layer(grid, features["tokens"], features["mask"], return_attention_scores=True)[1]
-                for layer, grid in zip(attention, grids, strict=True)
+                layer(grids[layer.name], features["tokens"], features["mask"], return_attention_scores=True)[1]
+                for layer in attention
             ]
             times.append(float(t))
             maps.append(tf.reduce_mean(scores, axis=0)[0, ..., : len(words)])  # [h, w, W]
