@@ -5,7 +5,8 @@
 Each worker is a process on a core of its own; two find each other over loopback and share each batch of 64 scenes
 (`tf.distribute.MultiWorkerMirroredStrategy`). One process with both cores, and one on a single core, take as many steps of the
 same batches. All train the U-Net and the text encoder of shapes-diffusion from random weights; the first steps, which trace,
-are not timed. By turns, five rounds.
+are not timed. By turns, five rounds; an interrupted benchmark goes on after the last complete one, delete its results to begin
+anew.
 """
 
 import json
@@ -16,6 +17,7 @@ import sys
 
 import report
 
+RESULTS = report.RESULTS / "workers.json"
 ROUNDS, STEPS, BATCH_SIZE = 5, 30, 64
 WORKER = """
 import json, os, sys, time
@@ -79,8 +81,8 @@ kinds = {
     "one worker, two cores": lambda: result(begin([0, 1])),
     "two workers, one core each": two_workers,
 }
-rounds = []
-for _ in range(ROUNDS):
+rounds = json.loads(RESULTS.read_text())["figures"].get("rounds", []) if RESULTS.exists() else []
+while len(rounds) < ROUNDS:
     rounds.append({name: run() for name, run in kinds.items()})
     report.write("workers", {"rounds": rounds})
 first, *_, second = (rounds[0][name]["losses"] for name in kinds)
