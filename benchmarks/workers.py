@@ -5,8 +5,7 @@
 Each worker is a process on a core of its own; two find each other over loopback and share each batch of 64 scenes
 (`tf.distribute.MultiWorkerMirroredStrategy`). One process with both cores, and one on a single core, take as many steps of the
 same batches. All train the U-Net and the text encoder of shapes-diffusion from random weights; the first steps, which trace,
-are not timed. By turns, five rounds; an interrupted benchmark goes on after the last complete one, delete its results to begin
-anew.
+are not timed. By turns, five rounds; an interrupted benchmark goes on after its last complete one.
 """
 
 import json
