@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import unicodedata
 import zipfile
 
 import numpy as np
@@ -179,6 +180,26 @@ def test_sub_folders_are_captions_and_labels(tmp_path):
         assert pairs == {("ape", 0), ("red panda", 1), ("猫", 2)}
         assert sum(len(part["label"]) for part in parts) == 30
         assert parts[0]["label"].dtype == np.int64
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "gb18030"])
+def test_names_of_archives_that_do_not_say_how_they_are_encoded(tmp_path, encoding):
+    """macOS writes UTF-8, Windows in Chinese its own code page, both without the flag that says so."""
+    folder = write(tmp_path / "in", ["a.png,a coat,外套"])
+    archive = tmp_path / "in.zip"
+    with zipfile.ZipFile(archive, "w") as opened:
+        opened.write(folder / "a.png", "XXXXXX/a.png")
+    raw = "外套".encode(encoding).ljust(6, b"_")
+    archive.write_bytes(archive.read_bytes().replace(b"XXXXXX", raw))
+    assert arrays(load(archive))["caption"].tolist() == [raw.decode(encoding).replace("_", " ").encode()]
+
+
+def test_names_with_accents_taken_apart_are_found(tmp_path):
+    """As macOS writes them, while the metadata have them in one piece."""
+    folder = write(tmp_path / "in", ["café.png,a coat,外套"])
+    (folder / "café.png").rename(folder / unicodedata.normalize("NFD", "café.png"))
+    for path in (folder, zipped(folder, tmp_path / "in.zip")):
+        assert arrays(load(path))["caption"].tolist() == [b"a coat"]
 
 
 def test_one_usable_picture_is_enough_for_training(tmp_path):

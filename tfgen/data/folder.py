@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import posixpath
+import unicodedata
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -120,7 +121,7 @@ def _opened(path):
     if not path or not root.exists():
         raise ValueError(f"there is no {path!r}; give folder:PATH, PATH being a folder or a .zip of pictures")
     if root.is_dir():
-        files = {file.relative_to(root).as_posix(): file for file in root.rglob("*") if file.is_file()}
+        files = {_composed(file.relative_to(root).as_posix()): file for file in root.rglob("*") if file.is_file()}
         yield _without_junk(files), lambda name: files[name].read_bytes()
         return
     try:
@@ -128,9 +129,29 @@ def _opened(path):
     except (zipfile.BadZipFile, OSError) as error:
         raise ValueError(f"{path} is neither a folder nor a .zip that can be read ({error}); zip the folder again") from None
     with archive:
-        # Some Windows programs write backslashes.
-        entries = {posixpath.normpath(e.filename.replace("\\", "/")): e for e in archive.infolist() if not e.is_dir()}
+        entries = _named_entries(archive)
         yield _without_junk(entries), lambda name: archive.read(entries[name])
+
+
+def _composed(name):
+    """A name with each accented letter as one character: macOS takes them apart in names of files, people do not."""
+    return unicodedata.normalize("NFC", name)
+
+
+def _named_entries(archive):
+    """The files of a .zip by name. Names that do not say that they are UTF-8 Python takes for code page 437; macOS writes UTF-8
+    without saying so, and Windows in Chinese its own code page."""
+    entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+    raw = {e.filename: e.filename.encode("cp437") for e in entries if not (e.flag_bits & 0x800 or e.filename.isascii())}
+    meant = {}
+    for encoding in ("utf-8", "gb18030"):
+        try:
+            meant = {name: data.decode(encoding) for name, data in raw.items()}
+            break
+        except UnicodeDecodeError:
+            continue
+    # Some Windows programs write backslashes.
+    return {posixpath.normpath(_composed(meant.get(e.filename, e.filename)).replace("\\", "/")): e for e in entries}
 
 
 def _without_junk(names):
@@ -170,7 +191,7 @@ def _rows_of_metadata(path, metadata, names, pictures, read, language, problems)
         if not isinstance(file_name, str) or not file_name.strip():
             problems.append(f"{place}: no file_name")
             continue
-        file_name = posixpath.normpath(file_name.strip().replace("\\", "/"))
+        file_name = posixpath.normpath(_composed(file_name.strip()).replace("\\", "/"))
         name = posixpath.join(base, file_name)
         digest = _digest(file_name)
         texts = [fields.get(column) for column in _COLUMNS[language]]
