@@ -395,6 +395,7 @@ def test_a_folder_in_use_is_left_alone(tmp_path):
         ("family = 'vae'\noptions = 3", "of type dict"),
         ("family = 'vae'\n[options]\nspeed = 1", "no option 'speed'; it takes num_scenes"),
         ("family = 'vae'\n[augmentation]\nflop = true", "choose from flip, rotation"),
+        ("family = 'vae'\n[augmentation]\nflip = 0.5", "flip is 0.5; give true or false"),
         ("family = 'vae'\n[augmentation]\nzoom = 2", "zoom is 2; give a number from 0 to 0.9"),
         ("family = 'vae'\ndata = 'folder:x'\n[options]\nseed = 1", "no option 'seed'; it takes none"),
     ],

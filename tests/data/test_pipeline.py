@@ -53,6 +53,14 @@ def test_order_is_a_function_of_the_seed_and_goes_on_at_any_step():
     assert labels(data.prepare(dataset_of(10), batch_size=4, training=True, seed=2), 9) != whole
 
 
+def test_training_needs_to_know_how_many_examples_there_are():
+    few = dataset_of(10).filter(lambda example: example["label"] < 5)
+    with pytest.raises(ValueError, match="the number of examples is unknown"):
+        data.prepare(few, batch_size=4, training=True)
+    known = few.apply(tf.data.experimental.assert_cardinality(5))
+    assert sorted(labels(data.prepare(known, batch_size=5, training=True), 1)[0]) == list(range(5))
+
+
 def test_the_order_stands_with_a_global_seed_set():
     tf.random.set_seed(5)
     first = labels(data.prepare(dataset_of(10), batch_size=4, training=True, seed=1), 5)
@@ -79,12 +87,15 @@ def test_resize_takes_the_central_square_without_aliasing():
         (
             data.Augmentation(flip=True),
             "a red coat",
-            ["a red circle on the left", "左边的一个圆", "the digit seven", "7", "手寫的七"],
+            [
+                "a red circle on the left", "左边的一个圆", "the digit seven", "7", "手寫的七",
+                "rightwards hand", "ten o’clock", "eleven-thirty", "十点",
+            ],  # fmt: skip
         ),
         (
             data.Augmentation(shift=0.3),
             "a red coat",
-            ["a circle in the center", "a circle in the centre", "a star above a ring", "右上角的星"],
+            ["a circle in the center", "a circle in the centre", "a star above a ring", "右上角的星", "頂部的星"],
         ),
         (data.Augmentation(zoom=0.3), "a red coat", ["a large circle", "一个大红圆"]),
         (data.Augmentation(rotation=20), "a red coat", []),

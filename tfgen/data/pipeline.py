@@ -25,6 +25,8 @@ class Augmentation:
     shift: float = 0.0
 
     def __post_init__(self):
+        if not isinstance(self.flip, bool):
+            raise ValueError(f"flip is {self.flip!r}; give true or false")
         for name, most in (("rotation", 180), ("zoom", 0.9), ("shift", 1)):
             value = getattr(self, name)
             if not isinstance(value, int | float) or not 0 <= value <= most:
@@ -34,10 +36,11 @@ class Augmentation:
 # RE2 patterns over lower-case captions.
 _SIDES = r"left|right|upper|lower|top|bottom|above|below|over|under|at the|center|centre|middle|corner|half"
 _SAYS_SIDE_OR_DIGIT = (
-    r"(?s).*(\b(left|right|clockwise|counterclockwise|digit|handwritten|number|letter|"
-    r"zero|one|two|three|four|five|six|seven|eight|nine|[0-9]+)\b|左|右|数字|數字|手写|手寫|时针|時針).*"
+    r"(?s).*(\b((left|right)(wards?|most)?|clockwise|counterclockwise|digit|handwritten|number|letter|o['’]clock|"
+    r"zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|[0-9]+)\b|"
+    r"左|右|数字|數字|手写|手寫|时针|時針|[零〇一二三四五六七八九十两兩][点點]).*"
 )
-_SAYS_PLACE = rf"(?s).*(\b({_SIDES})\b|[左右上下中顶底]).*"
+_SAYS_PLACE = rf"(?s).*(\b({_SIDES})\b|[左右上下中顶頂底]).*"
 _SAYS_SIZE = r"(?s).*(\b(small|little|tiny|medium|medium-sized|large|big|huge)\b|[大小中]).*"
 
 
@@ -77,6 +80,9 @@ def prepare(
         A `tf.data.Dataset` of dicts: `image` float32 [B, H, W, C] in [-1, 1]; with a tokenizer `token_ids` int32 [B, T]
         and `padding_mask` bool [B, T]; with `text_features` those, float32 [B, T, F]; whatever else the examples carry, `label`
         or `attributes`, as it is.
+
+    Raises:
+        ValueError: for training, a dataset of unknown cardinality, or an empty one.
     """
 
     def to_bytes(example):
@@ -102,6 +108,11 @@ def prepare(
     examples = dataset.map(to_bytes, num_parallel_calls=2)
     if training:
         num_examples = int(dataset.cardinality())
+        if num_examples < 1:
+            raise ValueError(
+                "the number of examples is unknown, or there are none; after .filter() say how many are left by "
+                ".apply(tf.data.experimental.assert_cardinality(number))"
+            )
         # Blocks of examples take half the memory of as many alone.
         blocks = examples.batch(256)
         if text_features is not None:
