@@ -257,15 +257,18 @@ def test_what_a_run_cannot_begin_with_is_refused(changes, message, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_captions_that_name_nothing_are_refused(tmp_path):
-    for kind in ("photo", "drawing"):
-        (tmp_path / "pictures" / kind).mkdir(parents=True)
-        for index in range(8):
-            Image.new("RGB", (16, 16), (30 * index, 0, 0)).save(tmp_path / "pictures" / kind / f"{index}.png")
-    chosen = settings("diffusion", data=f"folder:{tmp_path / 'pictures'}", options={})
-    with pytest.raises(ValueError, match=r"'(photo|drawing)' name nothing that a picture shows"):
-        training.train(chosen, tmp_path / "model", verbose=0)
-    assert not (tmp_path / "model").exists()
+@pytest.mark.parametrize("begin_with", ["", "shapes-vae"])
+def test_captions_that_name_nothing_are_refused(begin_with, tmp_path):
+    (tmp_path / "pictures").mkdir()
+    rows = ["file_name,text"]
+    for index, caption in enumerate(["a photo", "…"]):
+        Image.new("RGB", (32, 32), (30 * index, 0, 0)).save(tmp_path / "pictures" / f"{index}.png")
+        rows.append(f"{index}.png,{caption}")
+    (tmp_path / "pictures" / "metadata.csv").write_text("\n".join(rows), encoding="utf-8")
+    kind = {"family": "vae", "begin_with": begin_with, "image_size": 32} if begin_with else {"family": "diffusion"}
+    with pytest.raises(ValueError, match=r"'(a photo|…)' name nothing that a picture shows"):
+        training.train(training.Settings(data=f"folder:{tmp_path / 'pictures'}", **kind), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_minutes_are_refused_where_several_workers_would_count_them(tmp_path, monkeypatch):

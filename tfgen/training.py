@@ -307,7 +307,9 @@ def build(settings, source):
     beginning = _beginning(settings, shape)
     if beginning is not None:
         if settings.begin_with and getattr(beginning, "text_encoder", None):
-            beginning.text_encoder.tokenizer.learn_words(_corpus(settings, source))
+            tokenizer, corpus = beginning.text_encoder.tokenizer, _corpus(settings, source)
+            tokenizer.learn_words(corpus)
+            _check_captions(tokenizer, corpus)
         return beginning
     arguments = {"image_size": shape[0], "image_channels": shape[-1], **settings.model}
     if settings.family == "diffusion" or settings.text:
@@ -363,10 +365,15 @@ def _text_encoder(settings, source):
             encoder = text.TransformerTextEncoder(tokenizer, **chosen)
     except TypeError as error:
         raise ValueError(f"[text] settings make no text encoder: {error}") from None
-    batches = (encoder.tokenizer(corpus[start : start + 1000]) for start in range(0, len(corpus), 1000))
-    if all((token_ids == encoder.tokenizer.empty_caption()).numpy().all() for token_ids in batches):
-        raise ValueError(f"captions such as {corpus[0]!r} name nothing that a picture shows; give some as 'a photo of a cat'")
+    _check_captions(encoder.tokenizer, corpus)
     return encoder
+
+
+def _check_captions(tokenizer, corpus):
+    """Refuse captions of which none says what a picture shows."""
+    batches = (tokenizer(corpus[start : start + 1000]) for start in range(0, len(corpus), 1000))
+    if all((token_ids == tokenizer.empty_caption()).numpy().all() for token_ids in batches):
+        raise ValueError(f"captions such as {corpus[0]!r} name nothing that a picture shows; give some as 'a photo of a cat'")
 
 
 def _corpus(settings, source):

@@ -120,8 +120,11 @@ def test_what_is_no_text_preset_is_refused_in_one_line(tmp_path):
         with pytest.raises(ValueError, match=reason) as error:
             text.load_preset_encoder(preset)
         assert "\n" not in str(error.value)
+    good = save(bert(), tmp_path / "good")
     with pytest.raises(ValueError, match="unknown pooling"):
-        text.load_preset_encoder(save(bert(), tmp_path / "good"), pooling="max")
+        text.load_preset_encoder(good, sequence_length=16, pooling="max")
+    with pytest.raises(ValueError, match=r"sequence_length is 17, and .*good reads 16 tokens; give at most as many"):
+        text.load_preset_encoder(good, sequence_length=17)
 
 
 @pytest.mark.parametrize("make", [gpt2, t5, clip])

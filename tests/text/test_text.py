@@ -71,6 +71,13 @@ def test_words_that_there_are_no_pieces_for_are_not_learned():
     tokenizer = text.build_tokenizer(captions.vocabulary_corpus(), 1000, 24)
     tokenizer.learn_words(["猫", "a redder dot"])
     assert tokenizer.unknown_words(["红猫 redder"]) == ["猫"]
+    tokenizer.learn_words(["…"])  # captions without a word
+    assert tokenizer.unknown_words(["红猫 redder"]) == ["猫"]
+
+
+def test_a_tokenizer_needs_room_for_a_word():
+    with pytest.raises(ValueError, match="sequence_length is 2; give at least 3 tokens"):
+        text.build_tokenizer(captions.vocabulary_corpus(), 1000, 2)
 
 
 def test_a_word_of_the_captions_is_known_though_the_vocabulary_has_only_parts_of_it():

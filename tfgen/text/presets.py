@@ -195,17 +195,21 @@ def load_preset_encoder(preset, captions=None, width=128, sequence_length=32, no
         settings: `pooling` and `trains_network`, see `PresetTextEncoder`.
 
     Raises:
-        ValueError: the preset can be neither found nor fetched, reads no text, or its vocabulary does not fit its weights.
+        ValueError: the preset can be neither found nor fetched, reads no text or not as much, or its vocabulary does not fit its
+            weights.
     """
     backbone = _from_preset(keras_nlp.models.Backbone, preset)
     network = text_network(backbone)
     tokenizer = _from_preset(keras_nlp.models.Tokenizer, preset)
-    vocabulary_size = getattr(backbone, "text_encoder", backbone).vocabulary_size
-    if tokenizer.vocabulary_size() > vocabulary_size:
+    reader = getattr(backbone, "text_encoder", backbone)
+    if tokenizer.vocabulary_size() > reader.vocabulary_size:
         raise ValueError(
-            f"{preset}: the tokenizer has {tokenizer.vocabulary_size()} tokens and the weights {vocabulary_size}; save both "
-            "again by save_to_preset"
+            f"{preset}: the tokenizer has {tokenizer.vocabulary_size()} tokens and the weights {reader.vocabulary_size}; save "
+            "both again by save_to_preset"
         )
+    most_tokens = getattr(reader, "max_sequence_length", None)  # of T5 there is none
+    if most_tokens and sequence_length > most_tokens:
+        raise ValueError(f"sequence_length is {sequence_length}, and {preset} reads {most_tokens} tokens; give at most as many")
     words = None if captions is None else caption_words(captions)
     tokenizer = PresetTokenizer(tokenizer, sequence_length, normalizes, words)
     config = json.dumps(keras.saving.serialize_keras_object(backbone))

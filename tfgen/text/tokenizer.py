@@ -25,11 +25,13 @@ class CaptionTokenizer(keras_nlp.tokenizers.WordPieceTokenizer):
 
     Args:
         vocabulary: list of pieces, or a file with one a line; its first four are [PAD], [UNK], [CLS], [SEP].
-        sequence_length: T, with [CLS] and [SEP].
+        sequence_length: T, from 3, with [CLS] and [SEP].
         words: those of the captions, of which not all are pieces; any other is passed over. By default the pieces.
     """
 
     def __init__(self, vocabulary=None, sequence_length=32, words=None, **kwargs):
+        if sequence_length < 3:
+            raise ValueError(f"sequence_length is {sequence_length}; give at least 3 tokens, two of which say begin and end")
         kwargs |= {"lowercase": True, "strip_accents": True, "split_on_cjk": True, "dtype": "int32"}
         # One piece more than there is room for shows that something was cut.
         super().__init__(vocabulary=vocabulary, sequence_length=sequence_length - 1, oov_token="[UNK]", **kwargs)
@@ -74,6 +76,8 @@ class CaptionTokenizer(keras_nlp.tokenizers.WordPieceTokenizer):
     def learn_words(self, captions):
         """Pass over the words of these captions no longer, but for those that there are no pieces for."""
         words = caption_words(captions)
+        if not words:
+            return
         pieces = tf.cast(super().tokenize(tf.constant(words)), tf.int32)
         is_spelled = tf.reduce_all(pieces != _RESERVED.index("[UNK]"), axis=1).numpy() | (np.array(words) == STAND_IN)
         self.words = sorted({*self.words, *(word for word, spelled in zip(words, is_spelled, strict=True) if spelled)})
