@@ -88,9 +88,16 @@ def test_resize_takes_the_central_square_without_aliasing():
             data.Augmentation(flip=True),
             "a red coat",
             [
-                "a red circle on the left", "左边的一个圆", "the digit seven", "7", "手寫的七",
-                "rightwards hand", "ten o’clock", "eleven-thirty", "十点",
-            ],  # fmt: skip
+                "a red circle on the left",
+                "左边的一个圆",
+                "the digit seven",
+                "7",
+                "手寫的七",
+                "rightwards hand",
+                "ten o’clock",
+                "eleven-thirty",
+                "十点",
+            ],
         ),
         (
             data.Augmentation(shift=0.3),

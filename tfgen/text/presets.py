@@ -195,8 +195,8 @@ def load_preset_encoder(preset, captions=None, width=128, sequence_length=32, no
         settings: `pooling` and `trains_network`, see `PresetTextEncoder`.
 
     Raises:
-        ValueError: the preset can be neither found nor fetched, reads no text or not as much, or its vocabulary does not fit its
-            weights.
+        ValueError: the preset can be neither found nor fetched, reads no text or less of it, or its vocabulary does not fit
+            its weights.
     """
     backbone = _from_preset(keras_nlp.models.Backbone, preset)
     network = text_network(backbone)
