@@ -180,6 +180,12 @@ def test_a_mistake_is_one_line_and_nothing_is_written(arguments, message, models
     assert list(tmp_path.iterdir()) == []
 
 
+def test_where_a_message_comes_from_can_be_seen(call, monkeypatch):
+    monkeypatch.setenv("TFGEN_TRACEBACK", "1")
+    with pytest.raises(ValueError, match=r"does not end in .png"):
+        call("generate", "a", "-o", "p.jpg")
+
+
 def test_no_permission_is_said_plainly(models, tmp_path, call):
     if os.geteuid() == 0:
         target = Path("/proc/tfgen.png")  # where not even root may write

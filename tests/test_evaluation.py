@@ -2,13 +2,15 @@
 
 import json
 import runpy
+import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from tfgen import evaluation, plotting, text
+from tfgen import cli, evaluation, text
 from tfgen.data import captions
 from tfgen.files import save_whole
 from tfgen.models import TextToImageDiffusion
@@ -17,7 +19,7 @@ from tfgen.models.registry import shipped_models
 pytestmark = pytest.mark.skipif("shapes-judge" not in shipped_models(), reason="the judge is not shipped yet")
 
 
-def test_a_scene_model_is_judged_and_compared(tmp_path):
+def test_a_scene_model_is_judged_and_compared(tmp_path, monkeypatch, capsys):
     encoder = text.TransformerTextEncoder(text.build_tokenizer(captions.vocabulary_corpus(), 1000, 36), width=16, depth=1)
     save_whole(
         TextToImageDiffusion(
@@ -26,9 +28,13 @@ def test_a_scene_model_is_judged_and_compared(tmp_path):
         tmp_path / "model.keras",
     )
     (tmp_path / "settings.toml").write_text('family = "diffusion"\n[options]\nnum_scenes = 1000\n')
-    with pytest.warns(UserWarning, match="16 pictures for 192 features"):
-        found = evaluation.evaluate(tmp_path, num_images=8, num_seeds=2)
-    report = json.loads(json.dumps(found.report))
+    file = tmp_path / "report.json"
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)  # put back after the command has changed it
+    monkeypatch.setattr(sys, "argv", ["tfgen", "evaluate", str(tmp_path), *f"--num-images 8 --seeds 2 --json {file}".split()])
+    with pytest.warns(UserWarning, match="16 pictures for 192 features"), pytest.raises(SystemExit) as end:
+        cli.main()
+    assert not end.value.code
+    report = json.loads(file.read_text())
     assert report["data"] == "shapes"
     assert report["extractor"] == "shapes-judge"
     assert report["seeds"] == [0, 1]
@@ -39,9 +45,13 @@ def test_a_scene_model_is_judged_and_compared(tmp_path):
     assert report["metrics"]["prompt_accuracy_one_object_en"]["floor"] > 0.9
     assert report["metrics"]["frechet_distance"]["floor"] < report["metrics"]["frechet_distance"]["mean"]
     assert report["metrics"]["x0_error_at_0.9"]["mean"] > report["metrics"]["x0_error_at_0.1"]["mean"]
-    plotting.evaluation_page(found, tmp_path / "page.png")
-    with Image.open(tmp_path / "page.png") as page:
+    with Image.open(file.with_suffix(".png")) as page:
         assert min(page.size) > 500
+    lines = capsys.readouterr().out.splitlines()
+    assert f"{tmp_path}: {report['num_images']} pictures for each of 2 seeds, features of shapes-judge, data shapes" in lines
+    recall = report["metrics"]["recall"]
+    shown = [f"{recall[name]:.4f}" for name in ("mean", "standard_deviation", "floor")]
+    assert "recall: {} ± {} (floor {})".format(*shown) in lines
 
 
 @pytest.mark.parametrize(

@@ -15,11 +15,17 @@ import typer
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 _INTERRUPTED = 130  # exit code of a command that Ctrl-C ended
 
+
+class _CanGoOn(Exception):
+    """Ctrl-C has ended a run that --resume goes on with."""
+
+
 app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="Pictures from words: DCGAN, VAE and diffusion in TensorFlow/Keras.",
+    epilog="Should a message be no help: TFGEN_TRACEBACK=1 before the command shows where in the code it comes from.",
 )
 
 
@@ -158,7 +164,12 @@ def train(
         if text and not settings.text:
             changes["text"] = {"width": 128, "depth": 2}
         settings = dataclasses.replace(settings, **changes)
-    training.train(settings, out, epochs=epochs, minutes=minutes, resume=resume)
+    try:
+        training.train(settings, out, epochs=epochs, minutes=minutes, resume=resume)
+    except KeyboardInterrupt:
+        if (out / "settings.toml").exists():
+            raise _CanGoOn from None
+        raise  # it has not begun
     next_step = "" if family is Family.judge else f"; draw with `tfgen generate … --model {out} -o picture.png`"
     typer.echo(f"{out}: trained{next_step}")
 
@@ -189,13 +200,19 @@ def evaluate(
     warnings.formatwarning = lambda message, *_: f"note: {message}\n"
     found = evaluation.evaluate(model, data, num_images, seeds, extractor)
     report = found.report
+    typer.echo(
+        f"{model}: {report['num_images']} pictures for each of {seeds} seeds, features of {report['extractor']}, "
+        f"data {report['data']}"
+    )
+    for name, value in report["metrics"].items():
+        # A kernel distance may be small in all four decimals.
+        shown = {kind: f"{one:.4f}" if one == 0 or abs(one) >= 1e-3 else f"{one:.2e}" for kind, one in value.items()}
+        spread = f" ± {shown['standard_deviation']}" if "standard_deviation" in shown else ""
+        floor = f" (floor {shown['floor']})" if "floor" in shown else ""
+        typer.echo(f"{name}: {shown['mean']}{spread}{floor}")
     if json_file:
         files.write_whole(json_file, (json.dumps(report, indent=2, ensure_ascii=False) + "\n").encode())
         plotting.evaluation_page(found, json_file.with_suffix(".png"))
-    for name, value in report["metrics"].items():
-        spread = f" ± {value['standard_deviation']:.4f}" if "standard_deviation" in value else ""
-        floor = f" (floor {value['floor']:.4f})" if "floor" in value else ""
-        typer.echo(f"{name}: {value['mean']:.4f}{spread}{floor}")
 
 
 @app.command()
@@ -245,7 +262,7 @@ def _check_unicode(prompt):
 
 def _check_writable(file):
     """Before the long work, not after it."""
-    parent = next(folder for folder in file.absolute().parents if folder.exists())
+    parent = next((folder for folder in file.absolute().parents if folder.exists()), file)
     if not parent.is_dir():
         raise ValueError(f"cannot write {file}: {parent} is a file, not a folder; choose another place")
     if not os.access(parent, os.W_OK):
@@ -253,15 +270,20 @@ def _check_writable(file):
 
 
 def main():
-    """Run the command line; a user's mistake is one line and exit code 2."""
+    """Run the command line; a user's mistake is one line and exit code 2, or with $TFGEN_TRACEBACK where it was found."""
+    interrupted = "interrupted"
     try:
         code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
     except typer.TyperException as error:
         code = _fail(f"{error.format_message()} See `tfgen --help`.")
-    except (ValueError, FileNotFoundError) as error:
+    except ValueError as error:
+        if os.environ.get("TFGEN_TRACEBACK"):
+            raise
         code = _fail(" ".join(str(error).split()))
     except (KeyboardInterrupt, typer.Abort):
         code = _INTERRUPTED
+    except _CanGoOn:
+        code, interrupted = _INTERRUPTED, "interrupted; the same command with --resume goes on from the last epoch"
     except OSError as error:
         reason = "the disk is full; free some space" if error.errno == errno.ENOSPC else error.strerror or error
         code = _fail(f"{error.filename or 'writing'}: {reason}")
@@ -270,8 +292,7 @@ def main():
             raise
         code = _fail("out of memory; give a smaller --batch-size, --image-size or number of pictures")
     if code == _INTERRUPTED:
-        advice = "; the same command with --resume goes on from the last epoch" if sys.argv[1:2] == ["train"] else ""
-        _fail(f"interrupted{advice}")
+        _fail(interrupted)
     sys.exit(code)
 
 
