@@ -169,7 +169,7 @@ def _tfds_examples(name, split, image_size, language, data_dir=None):
 
 
 def _tfds_prepare(tfds, builder, root):
-    from tensorflow_datasets.core.download import download_manager, downloader
+    from tensorflow_datasets.core.download import download_manager, downloader, extractor
 
     # With TFDS's 10, and pauses that double, the error would come after three and a half minutes offline.
     retries, downloader.MAX_RETRIES = downloader.MAX_RETRIES, 4
@@ -180,10 +180,12 @@ def _tfds_prepare(tfds, builder, root):
     # An AssertionError says that files must be fetched by hand.
     except (
         OSError,
+        ImportError,
         AssertionError,
         tf.errors.OpError,
         tfds.download.DownloadError,
         download_manager.NonMatchingChecksumError,
+        extractor.ExtractError,
     ) as error:
         reason = textwrap.shorten(str(error), 160, placeholder=" ...")
         raise ValueError(

@@ -1,5 +1,7 @@
 """A small BERT of one's own, pretrained on captions (Devlin et al., 2019, arXiv:1810.04805)."""
 
+import shutil
+import tempfile
 from pathlib import Path
 
 import keras
@@ -29,7 +31,7 @@ def pretrain_bert(
         sequence_length: most tokens of a caption, [CLS] and [SEP] counted in.
         width, depth, num_heads: of the Transformer.
         steps, batch_size, learning_rate: of training; the rate rises at first and then falls along a cosine.
-        seed: of weights, order and masks.
+        seed: of weights, order and masks; Python's, NumPy's and Keras's global generators are set by it.
         verbose: as in `keras.Model.fit`.
 
     Returns:
@@ -43,6 +45,8 @@ def pretrain_bert(
     distinct = np.random.default_rng(seed).permutation(np.unique(captions))
     if len(distinct) < 10:
         raise ValueError(f"{len(distinct)} different captions are too few to learn words from; give at least 10")
+    folder = Path(folder).absolute()
+    folder.mkdir(parents=True, exist_ok=True)  # a place that cannot be written is found before the long work
     held_out = set(distinct[: min(_HELD_OUT, len(distinct) // 10)])
     training = [caption for caption in captions if caption not in held_out]
     reserved = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -72,6 +76,8 @@ def pretrain_bert(
     model.fit(batches, steps_per_epoch=steps, shuffle=False, verbose=verbose)
     test = tf.data.Dataset.from_tensor_slices(sorted(held_out)).batch(batch_size).map(masked)
     accuracy = model.evaluate(test, verbose=0, return_dict=True)["accuracy"]
-    for part in (backbone, tokenizer):
-        part.save_to_preset(str(Path(folder).absolute()))
+    with tempfile.TemporaryDirectory() as whole:  # where a preset is, its parts go together
+        for part in (backbone, tokenizer):
+            part.save_to_preset(whole)
+        shutil.copytree(whole, folder, dirs_exist_ok=True)
     return accuracy
