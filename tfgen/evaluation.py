@@ -92,6 +92,7 @@ def evaluate(name, source=None, num_images=None, num_seeds=3, extractor=None):
         examples = _examples(model, test_split, source)
         rounds = _test_split_rounds(model, read, examples, num_images or _NUM_IMAGES, num_seeds, scores)
     progress = keras.utils.Progbar(num_seeds, unit_name="seed")
+    progress.update(0)  # the first takes minutes
     drawn = []
     for pictures in rounds:
         _compare(read, pictures, scores)

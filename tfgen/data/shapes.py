@@ -70,7 +70,6 @@ _MARGIN = 0.03  # least gap between two objects, as a part of the picture's widt
 # split -> (number in the seed, lattice rows kept for testing?, pairs: seen, unseen or both)
 # "judge" is what a judge of attributes trains on: every combination, but no position of a test scene.
 _SPLITS = {"train": (0, False, "seen"), "test": (1, True, "seen"), "unseen": (2, True, "unseen"), "judge": (3, False, "any")}
-SPLITS = tuple(_SPLITS)
 
 
 @dataclass
@@ -117,7 +116,8 @@ def sample_scenes(num_scenes, seed, split="train", image_size=32, num_objects=(1
         num_scenes: how many.
         seed: int or sequence of ints; the same seed gives the same scenes.
         split: "train", "test" or "unseen", disjoint by construction: the first object's x never coincides between
-            training and testing, and the pairs of UNSEEN_PAIRS occur in "unseen" alone. ("judge": see SPLITS.)
+            training and testing, and the pairs of UNSEEN_PAIRS occur in "unseen" alone, each scene having one as its first
+            object, the only, upper or left one. Or "judge": any pair, but no position of a test scene.
         image_size: bounds the smallest object.
         num_objects: the numbers of objects to draw from, of 1, 2, 3.
         textures: the textures to draw from, of TEXTURES.

@@ -14,7 +14,7 @@ def flow(t):
 
 def cosine(t):
     """log SNR = -2 log tan(pi t / 2), variance preserving, its end bounded (Nichol & Dhariwal, 2021, arXiv:2102.09672;
-    in this form Kingma et al., 2021, arXiv:2107.00630)."""
+    in this form Hoogeboom et al., 2023, arXiv:2301.11093)."""
     end = 2 / math.pi * math.atan(math.exp(-_LOG_SNR_MIN / 2))
     angle = math.pi / 2 * end * t
     return ops.cos(angle), ops.sin(angle)
