@@ -56,7 +56,7 @@ class Evaluation:
 def evaluate(name, source=None, num_images=None, num_seeds=3, extractor=None):
     """Measure a model's pictures against held-out real ones.
 
-    A text-to-image model of scenes draws prompts of six kinds, and shapes-judge says on which part of its pictures every
+    A text-to-image model of scenes draws prompts of six kinds, and shapes-judge says on which fraction of its pictures every
     attribute that the prompt states is right. Any other model is compared with the test split, and asked for its captions if it
     takes prompts. Both are compared by Fréchet and kernel distance, precision, recall, density and coverage, and by the
     distance to the nearest training picture; by the Inception Score and the classes where the extractor tells classes

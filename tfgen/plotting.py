@@ -191,7 +191,7 @@ def evaluation_page(found, file):
 
 
 def attention_page(found, file, num_steps=6):
-    """Which word looks where, a row for each of some steps: what the picture is taken for, then a map for each word.
+    """Which word looks where, a row for each of some steps: the denoised estimate, then a map for each word.
 
     Args:
         found: `tfgen.models.diffusion.AttentionMaps`.

@@ -14,8 +14,8 @@ from tfgen.data import shapes
 
 LANGUAGES = ("en", "zh")
 STAND_IN = "□"
-"""In a caption, the place of words that say nothing: so a model that learns from such captions reads words that it does not
-know (but for one with a preset of keras-nlp, which reads any word)."""
+"""In a caption, a placeholder for words that say nothing of the picture. A model that learns from such captions can take
+unknown words for it (except one with a preset of keras-nlp, which reads any word)."""
 
 # Each attribute value with its synonyms, the usual one first. Order follows the tuples of `tfgen.data.shapes`.
 _EN = {
@@ -123,7 +123,7 @@ def describe(scenes, language, seed, terse=0.0):
         scenes: `tfgen.data.shapes.Scenes`.
         language: "en", "zh" or "both" (drawn per scene).
         seed: int or sequence of ints.
-        terse: part of the captions that leave out each color, size and background as often as not, as people who type
+        terse: fraction of the captions that leave out each color, size and background as often as not, as people who type
             "a star" do. The others state every color of an object.
 
     Returns:
@@ -182,15 +182,15 @@ _BEFORE_BACKGROUND = (
 
 
 def loosen(texts, part, seed):
-    """Some of the captions of scenes said loosely, so that a model learns to read for what they say, not for their form.
+    """Say some of the captions of scenes loosely, so that a model learns to read what they say, not their form.
 
-    Of those, each word that says nothing of what is where is left out as often as not, "background" too, and half of the
-    times `STAND_IN` has its place; where "background" stays, the colour may follow it. `STAND_IN` and other words that say
-    nothing are strewn in, as a sentence leaves them of which the rest is not known.
+    In those, each word that says nothing of what is where is dropped with probability 1/2, "background" too, and half of the
+    dropped ones leave `STAND_IN` in their place; where "background" stays, the colour may follow it. `STAND_IN` and other words
+    that say nothing are strewn in, as remain of a sentence of which the rest is not known.
 
     Args:
         texts: captions of `describe`.
-        part: how many of them, 0 to 1.
+        part: fraction of them, 0 to 1.
         seed: int or sequence of ints.
 
     Returns:

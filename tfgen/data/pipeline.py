@@ -15,8 +15,8 @@ class Augmentation:
     Attributes:
         flip: mirror left to right in half of the pictures.
         rotation: at most this many degrees either way.
-        zoom: scale by at most this part either way, 0.1 for 0.9 to 1.1.
-        shift: move by at most this part of the width and height.
+        zoom: scale by at most this fraction either way, 0.1 for 0.9 to 1.1.
+        shift: move by at most this fraction of the width and height.
     """
 
     flip: bool = False

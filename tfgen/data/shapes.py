@@ -65,7 +65,7 @@ _UNSEEN = np.zeros((len(SHAPES), len(COLORS)), bool)
 _UNSEEN[tuple(np.transpose(UNSEEN_PAIRS))] = True
 
 _LATTICE = 4096  # x positions of the first object lie on this lattice; every eighth is kept for testing
-_MARGIN = 0.03  # least gap between two objects, as a part of the picture's width
+_MARGIN = 0.03  # least gap between two objects, as a fraction of the picture's width
 
 # split -> (number in the seed, lattice rows kept for testing?, pairs: seen, unseen or both)
 # "judge" is what a judge of attributes trains on: every combination, but no position of a test scene.
@@ -74,7 +74,7 @@ _SPLITS = {"train": (0, False, "seen"), "test": (1, True, "seen"), "unseen": (2,
 
 @dataclass
 class Scenes:
-    """N scenes as columns of numbers. Positions and radii are parts of the picture's width, y downwards.
+    """N scenes as columns of numbers. Positions and radii are fractions of the picture's width, y downwards.
 
     `num_objects`, `background`, `relation`: int32 [N]. All others [N, MAX_OBJECTS], of which the first `num_objects`
     count. Objects are in reading order: the upper first, or the left one, or row by row for three.
@@ -105,7 +105,7 @@ class Scenes:
 
 
 def radii(image_size):
-    """Radius of each of SIZES as a part of the width; a small object keeps 2.6 pixels, so that its shape can be seen."""
+    """Radius of each of SIZES as a fraction of the width; a small object keeps 2.6 pixels, so that its shape can be seen."""
     return np.linspace(max(0.12, 2.6 / image_size), 0.22, len(SIZES), dtype=np.float32)
 
 

@@ -59,8 +59,8 @@ def shapes_examples(
         split, image_size, language: as in `load`; image_size from 16 to 128.
         num_scenes: how many scenes make an epoch.
         num_objects, textures: as in `shapes.sample_scenes`.
-        loosened: part of the captions to say loosely, as `captions.loosen` does.
-        terse: part of the captions that leave much open, as of `captions.describe`.
+        loosened: fraction of the captions to say loosely, as `captions.loosen` does.
+        terse: fraction of the captions that leave much open, as of `captions.describe`.
         seed: int; the same seed gives the same scenes.
 
     Returns:
@@ -70,7 +70,7 @@ def shapes_examples(
         raise ValueError(f"image_size is {image_size}; shapes are rendered at any size from 16 to 128")
     for option, part in (("loosened", loosened), ("terse", terse)):
         if not 0 <= part <= 1:
-            raise ValueError(f"{option} is {part!r}; give a part from 0 to 1")
+            raise ValueError(f"{option} is {part!r}; give a fraction from 0 to 1")
     if not isinstance(num_scenes, int) or num_scenes < 1:
         raise ValueError(f"num_scenes is {num_scenes!r}; give a whole number from 1")
     scenes = shapes.sample_scenes(num_scenes, seed, split, image_size, num_objects, textures)

@@ -9,8 +9,8 @@ def classifier_free(denoise, positive, negative, guidance_scale, rescale=0.0, in
 
     Args:
         denoise: function (x, t, condition) -> estimate of x0 [B, H, W, C].
-        positive, negative: conditions, dicts of tensors [B, ...]; the negative one is an empty prompt's, or of what
-            should not be seen.
+        positive, negative: conditions, dicts of tensors [B, ...]; the negative one is that of the empty prompt, or of the
+            negative prompt.
         guidance_scale: float or tensor [B].
         rescale: 0 to 1, how far the contrast of each estimate, which guidance raises, is brought back to that of the unguided
             one (Lin et al., 2023, arXiv:2305.08891, equations 15 and 16).

@@ -1,13 +1,13 @@
 """From noise to a picture. A sampler is a pure function of (denoise, x, times, noise); it starts from any x at the first time.
 
-Those without noise follow the probability flow dx = x0 dalpha + eps dsigma, where x = alpha x0 + sigma eps and x0 is what the
-network takes x for (Song et al., 2021, arXiv:2011.13456, equation 13). `euler` and `heun` step along it in t. In
+Those without noise follow the probability flow dx = x0 dalpha + eps dsigma, where x = alpha x0 + sigma eps and x0 is the
+network's denoised estimate of x (Song et al., 2021, arXiv:2011.13456, equation 13). `euler` and `heun` step along it in t. In
 lambda = log(alpha / sigma) the part that is linear in x has a solution (Lu et al., 2022, arXiv:2211.01095, equation 8),
 
     x_s = sigma_s / sigma_t x_t + alpha_s  integral from 0 to h of e^(u - h) x0(lambda_t + u) du,    h = lambda_s - lambda_t,
 
-and what x0 is taken for on the way makes the others: for constant by `ddim`, for the polynomial through the last two or three
-estimates by `dpmpp_2m` and `dpmpp_3m`, through the coming one too by `unipc`.
+and the others differ in how they approximate x0 over a step: `ddim` holds it constant, `dpmpp_2m` and `dpmpp_3m` extrapolate
+the polynomial through the last two or three estimates, and `unipc` uses the estimate at the end of the step too.
 """
 
 import math
@@ -81,7 +81,8 @@ def ddim(denoise, x, times, schedule, noise=None, eta=0.0, callback=None):
         schedule: function t -> (alpha, sigma).
         noise: function step -> noise like x, for eta > 0.
         eta: 0 for a deterministic path, 1 for DDPM's.
-        callback: called in eager mode at each step with (step, x, t, x0): x is the picture at time t, x0 what it is taken for.
+        callback: called in eager mode at each step with (step, x, t, x0): x is the noisy picture at time t, x0 its
+            denoised estimate.
 
     Returns:
         x at the last time.
@@ -175,7 +176,7 @@ def _multistep(denoise, x, times, schedule, order, callback, corrects=False):
     lambdas = ops.where(alphas > 0, lambdas, first - _BEYOND)
     lambdas = ops.where(sigmas > 0, lambdas, last + _BEYOND)
     keeps = ops.cast(sigmas[1:] / sigmas[:-1], x.dtype)
-    # Over the last step, to no noise at all, an estimate can only be taken for constant.
+    # Over the last step, to no noise at all, an estimate can only be held constant.
     orders = ops.minimum(ops.where(sigmas[1:] > 0, order, 1), 1 + ops.arange(times.shape[0] - 1))
     predicting = ops.cast(alphas[1:, None] * _weights(lambdas, orders, order), x.dtype)
     if corrects:

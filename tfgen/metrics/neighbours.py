@@ -15,11 +15,11 @@ _BLOCK = 2**23  # entries of the distance matrix in memory: 64 MB
 
 class PrecisionRecallScores(NamedTuple):
     """Attributes:
-    precision: part of the generated pictures that lie among the real ones, within a real picture's ball: is it real?
-    recall: part of the real pictures that lie within a generated picture's ball: is nothing left out?
+    precision: fraction of the generated pictures that lie in the ball of at least one real picture: fidelity.
+    recall: fraction of the real pictures that lie in the ball of at least one generated picture: diversity.
     density: number of real balls around a generated picture, of those expected; as precision, but one outlier with a wide
         ball counts little. Can exceed 1.
-    coverage: part of the real pictures whose ball holds a generated one; as recall, but not fooled by generated outliers.
+    coverage: fraction of the real pictures whose ball holds a generated one; as recall, but not fooled by generated outliers.
     """
 
     precision: float

@@ -28,7 +28,7 @@ def ssim(first, second):
         first, second: pictures [B, H, W, C] of 11 pixels or more, uint8 or floats in [-1, 1].
 
     Returns:
-        float32 [B], from -1 to 1, which is for equal pictures.
+        float32 [B], from -1 to 1; 1 for identical pictures.
     """
     return tf.image.ssim(*_pairs(first, second, _WINDOW), 1.0, filter_size=_WINDOW)
 

@@ -75,7 +75,7 @@ class CaptionMatcher(keras.Model):
         matches_pictures: whether captions learn from pictures.
         reads_attributes: whether they learn from the attributes of scenes, which the batches then hold.
 
-    Metrics: of pictures `matching_loss`, in nats, and `matching_accuracy`, the part of the captions that find a picture of
+    Metrics: of pictures `matching_loss`, in nats, and `matching_accuracy`, the fraction of the captions that find a picture of
     theirs; of attributes `attribute_loss`, their mean cross-entropy, in nats.
     """
 

@@ -24,7 +24,7 @@ class AttentionMaps:
         words: the W tokens of the prompt.
         times: float [S], of the denoising steps, from 1 down.
         maps: float32 [S, W, h, w], how much each place of the coarsest grid looks at each word, mean over heads and layers.
-        images: uint8 [S, H, W, C], what the picture is taken for at each step.
+        images: uint8 [S, H, W, C], the denoised estimate at each step.
     """
 
     words: list
@@ -168,7 +168,7 @@ class TextToImageDiffusion(ImageModel):
         return self.errors(x0_estimate, x0, t)
 
     def errors(self, x0_estimate, x0, t):
-        """(weighted loss, mean squared error) of what pictures [B, H, W, C] are taken for at times [B], means of the batch."""
+        """(weighted loss, mean squared error) of denoised estimates [B, H, W, C] at times [B], means of the batch."""
         alpha, sigma = schedules.get(self.schedule)(t)
         error = tf.reduce_mean((x0_estimate - x0) ** 2, axis=[1, 2, 3])
         # A prediction of eps says little of x0 where there is little signal: the loss on eps itself has the weight SNR.
@@ -177,7 +177,7 @@ class TextToImageDiffusion(ImageModel):
         return tf.reduce_mean(weight * error), tf.reduce_mean(error)
 
     def estimate(self, x, t, features, network):
-        """What x [B, H, W, C] is taken for: x0, at one time for all or times [B], from what steers the network."""
+        """The denoised estimate x0 of x [B, H, W, C], at one time for all or times [B], from what steers the network."""
         t = tf.broadcast_to(t, tf.shape(x)[:1])
         alpha, sigma = (value[:, None, None, None] for value in schedules.get(self.schedule)(t))
         return parameterisations.to_x0(self.parameterisation, network({"x": x, "t": t, **features}), x, alpha, sigma)

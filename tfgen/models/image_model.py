@@ -52,8 +52,8 @@ class ImageModel(keras.Model):
     Args:
         image_size, image_channels: of the pictures.
         text_encoder: see `tfgen.text`, or None for a model without prompts.
-        caption_dropout: part of the training captions to empty, so that a prompt that says nothing is drawn at random, and for
-            classifier-free guidance (Ho & Salimans, 2022, arXiv:2207.12598).
+        caption_dropout: fraction of the training captions to empty, so that a prompt that says nothing is drawn at random, and
+            for classifier-free guidance (Ho & Salimans, 2022, arXiv:2207.12598).
         ema_half_life: number of training images after which the averaged weights have forgotten half; 0 for no average.
             Counted in images, it keeps its meaning when the batch size changes (Karras et al., 2024, arXiv:2312.02696).
         metric_names: what `train_step` and `test_step` report.

@@ -11,8 +11,8 @@ import tensorflow_text as tf_text
 def normalize(texts):
     """Texts in lower case, without accents and compatibility forms (Unicode NFKD, then NFC), Chinese in simplified characters.
 
-    Bytes that are no UTF-8, control characters and what else has no look of its own become spaces: within a word they would
-    make it unknown. It runs in a TensorFlow graph, so that a served model reads a prompt as training read the captions.
+    Bytes that are not UTF-8, control characters and other invisible characters become spaces: within a word they would make it
+    unknown. It runs in a TensorFlow graph, so that a served model reads a prompt as training read the captions.
 
     Args:
         texts: strings [N].

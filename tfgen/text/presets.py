@@ -25,8 +25,8 @@ class PresetTokenizer(keras.layers.Layer):
         tokenizer: `keras_nlp.models.Tokenizer`; its start and end are put around, where it has them and they differ.
         sequence_length: T; what is longer is cut before the end.
         normalizes: whether captions are normalised first (`tfgen.text.normalize`), as for `pretrain_bert`.
-        words: those of the captions that the image model learns, and a text without one that says what to draw is as the empty
-            one; None for all.
+        words: of the captions that the image model learns. A text with none of them that says what to draw is read as the empty
+            one; None reads any text.
     """
 
     def __init__(self, tokenizer, sequence_length=32, normalizes=False, words=None, **kwargs):

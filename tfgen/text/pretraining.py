@@ -35,7 +35,7 @@ def pretrain_bert(
         verbose: as in `keras.Model.fit`.
 
     Returns:
-        The part of the hidden tokens of held-out captions that it guesses right.
+        The fraction of the hidden tokens of held-out captions that it guesses right.
 
     Raises:
         ValueError: fewer than 10 different captions.

@@ -74,7 +74,7 @@ class CaptionTokenizer(keras_nlp.tokenizers.WordPieceTokenizer):
         return np.array(ends + [0] * (self.caption_length - 2), np.int32)
 
     def learn_words(self, captions):
-        """Pass over the words of these captions no longer, but for those that there are no pieces for."""
+        """Add the words of these captions to those that are read, except words that would need the piece [UNK]."""
         words = caption_words(captions)
         if not words:
             return

@@ -82,8 +82,8 @@ class CaptionWords:
         return tf.reduce_any(self._names.find(split_units(texts).to_tensor("")) >= 0, axis=1)
 
     def pass_over(self, texts):
-        """Normalised texts [B] without words and marks that were in no caption; if captions had `STAND_IN`, one takes the place
-        of each run of such words."""
+        """Normalised texts [B] without the words and marks that were not seen in the captions; if captions had `STAND_IN`, each
+        run of such words is replaced by one."""
         words = tf.strings.split(tf.strings.regex_replace(texts, r"(\p{Han}|[^\pL\pN\s])", r" \1 "))
         flat = words.flat_values
         is_known = self._known.find(flat) >= 0
