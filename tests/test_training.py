@@ -25,7 +25,7 @@ SMALL = {
     "dcgan": {"model": {"width": 8, "latent_size": 8}, "text": TEXT},
     "vae": {"model": {"width": 8, "latent_size": 8}},
     "diffusion": {"model": {"channels": (16,), "num_heads": 2, "steps": 4}, "text": TEXT},
-    "judge": {"split": "judge"},
+    "judge": {},
 }
 
 
@@ -51,6 +51,10 @@ def test_a_run_writes_a_whole_model_folder(family, tmp_path):
     for name in ("family", "data", "split", "image_size", "options", "text", "batch_size", "steps", "steps_per_epoch", "seed"):
         assert getattr(again, name) == getattr(chosen, name)
     assert f"tfgen train {family}" in (tmp_path / "model" / "README.md").read_text()
+
+
+def test_a_judge_of_scenes_sees_the_pairs_that_no_model_is_trained_on():
+    assert training.Settings("judge").split == "judge"
 
 
 def test_half_precision_halves_the_file(tmp_path):
@@ -100,6 +104,18 @@ def test_a_run_killed_three_times_ends_as_if_it_had_not_been(family, tmp_path):
     whole, killed = (keras.saving.load_model(tmp_path / folder / "model.keras") for folder in ("whole", "killed"))
     for left, right in zip(whole.get_weights(), killed.get_weights(), strict=True):
         assert np.array_equal(left, right)
+
+
+def test_a_resumed_run_ends_where_it_would_have_ended_whatever_minutes_it_is_given(tmp_path):
+    (tmp_path / "settings.toml").write_text(tomli_w.dumps(dataclasses.asdict(settings("vae", steps=60, steps_per_epoch=20))))
+    process = subprocess.Popen([sys.executable, "-c", RUN, tmp_path / "run", tmp_path / "settings.toml"])
+    while not (tmp_path / "run" / "checkpoint.keras").exists():
+        assert process.poll() is None, "the run ended before it could be killed"
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    training.train(None, tmp_path / "run", resume=True, minutes=1, verbose=0)
+    assert max(file.name for file in (tmp_path / "run" / "samples").iterdir()) == "epoch_0003.png"
 
 
 WORKER = """
@@ -247,6 +263,14 @@ def test_a_model_that_is_trained_further_knows_the_new_words(encoder, tmp_path):
         ({"family": "vae", "begin_with": "fashion-dcgan"}, "a model of the same family"),
         ({"family": "vae", "begin_with": "mnist-vae", "image_size": 28}, "give data of 1 channels"),
         ({"family": "vae", "begin_with": "mnist-vae", "text": TEXT}, "keeps its text encoder"),
+        (
+            {"family": "diffusion", "begin_with": "shapes-diffusion", "image_size": 32, "model": {"num_heads": 8}},
+            "num_heads is 4 in the model whose weights are taken; leave it out",
+        ),
+        (
+            {"family": "student", "image_size": 32, "model": {"num_blocks": 2}},
+            "num_blocks is 1 in the model whose weights are taken; leave it out",
+        ),
         ({"family": "student", "begin_with": "shapes-diffusion", "image_size": 32}, "a model of the same family"),
         ({"family": "judge", "begin_with": "shapes-judge"}, "for a model that draws"),
     ],
@@ -343,7 +367,11 @@ def test_a_run_goes_on_with_what_only_training_knows(tmp_path):
     first = settings("vae", text=TEXT, model={**SMALL["vae"]["model"], "matching_weight": 3.0, "ema_half_life": 77})
     training.train(first, tmp_path / "first", verbose=0)
     further = training.Settings("vae", image_size=16, begin_with=str(tmp_path / "first"), model={"ema_half_life": 5})
-    model = training.build(further, tfgen.data.load("shapes", "train", 16, num_scenes=8))
+    further = dataclasses.replace(further, options={"num_scenes": 8}, batch_size=8, steps=1)
+    model = training.train(further, tmp_path / "second", verbose=0)
+    assert (model.matching_weight, model.ema_half_life) == (3.0, 5)
+    again = dataclasses.replace(further, begin_with=str(tmp_path / "second"), model={})
+    model = training.train(again, tmp_path / "third", verbose=0)
     assert (model.matching_weight, model.ema_half_life) == (3.0, 5)
 
 
@@ -379,6 +407,11 @@ def test_a_folder_in_use_is_left_alone(tmp_path):
         ("family = 'diffusion'\n[model]\nchannels = 64", "make no diffusion"),
         ("family = 'diffusion'\n[model]\nchannels = []", "give the width of each level"),
         ("family = 'diffusion'\n[model]\npatch_size = 0", "patch_size is 0; give a number of at least 1"),
+        ("family = 'diffusion'\n[model]\nnum_heads = 3", r"channels are \[64, 128\] and num_heads 3; give multiples of 8"),
+        ("family = 'diffusion'\n[model]\nchannels = [12]", r"channels are \[12\] and num_heads 4; give multiples of 8"),
+        ("family = 'diffusion'\n[model]\ncaption_dropout = 10", "caption_dropout is 10; give a fraction from 0 to 1"),
+        ("family = 'diffusion'\n[text]\nnum_heads = 0", "num_heads is 0; give a number that divides the width, 128"),
+        ("family = 'vae'\n[model]\nwidth = 12\nnum_blocks = 1", "width is 12; blocks need a multiple of 8"),
         ("family = 'student'\n[model]\nsampler = 'heun'", "one path of its own; leave out sampler"),
         ("family = 'student'\n[text]\nwidth = 64", "leave out .text."),
         ("family = 'judge'\n[model]\nwidth = 64", "leave out .model."),

@@ -101,6 +101,8 @@ class Settings:
             self.weight_decay = self.weight_decay or 0.01
         elif self.weight_decay:
             raise ValueError(f"weight_decay is of a diffusion model or a student, and this is a {self.family}; leave it out")
+        if self.family == "judge" and self.data == "shapes" and self.split == "train":
+            self.split = "judge"  # which has the pairs that no training scene shows
         if self.family == "student":
             self.teacher = self.teacher or "shapes-diffusion"
         elif self.teacher:
@@ -232,6 +234,8 @@ def train(settings, folder, *, epochs=None, minutes=None, resume=False, verbose=
     if is_first:
         remove_partial(folder)
     settings = _with_image_size(found_from_anywhere(settings))
+    if not resume:
+        settings = _with_inherited(settings)
     try:
         source = data.load(settings.data, settings.split, settings.image_size, settings.language, **settings.options)
     except TypeError as error:
@@ -241,7 +245,12 @@ def train(settings, folder, *, epochs=None, minutes=None, resume=False, verbose=
     if not settings.matches_captions and "attributes" not in source.element_spec:
         raise ValueError(f"{settings.data} has no attributes to learn reading from; leave out matches_captions")
     with strategy.scope():
-        settings = _with_steps(settings, source, epochs, minutes)  # by the pace of all devices together
+        if settings.batch_size % strategy.num_replicas_in_sync:
+            raise ValueError(
+                f"batch_size is {settings.batch_size}; give a multiple of the {strategy.num_replicas_in_sync} devices"
+            )
+        if not resume:
+            settings = _with_steps(settings, source, epochs, minutes)  # by the pace of all devices together
         keras.utils.set_random_seed(settings.seed)
         model = load_model(checkpoint) if resume and checkpoint.exists() else build(settings, source)
         is_new = not model.compiled
@@ -322,12 +331,8 @@ def build(settings, source):
 
 def _beginning(settings, shape):
     """A model with another's weights, for pictures of a shape, where the settings name one; else None."""
-    arguments = settings.model
     if settings.begin_with:
         known, begin = load_model(settings.begin_with), FAMILIES[settings.family].beginning_with
-        beside = settings_beside(settings.begin_with)
-        names = FAMILIES[settings.family].of_training_alone  # no saved model has them
-        arguments = {name: value for name, value in (beside.model if beside else {}).items() if name in names} | arguments
         if type(known) is not FAMILIES[settings.family]:
             raise ValueError(f"{settings.begin_with} is no {settings.family}; begin with a model of the same family")
     elif not settings.teacher:
@@ -342,7 +347,7 @@ def _beginning(settings, shape):
         advice = f"set image_size to {known.image_size}" if is_size else f"give data of {known.image_channels} channels"
         raise ValueError(f"the model to begin with draws pictures {known.image_shape}; {advice}")
     try:
-        return begin(known, **arguments)
+        return begin(known, **settings.model)
     except TypeError as error:
         raise ValueError(f"[model] settings make no {settings.family}: {error}") from None
 
@@ -406,6 +411,16 @@ def _with_image_size(settings):
     return dataclasses.replace(settings, image_size=size, model=model)
 
 
+def _with_inherited(settings):
+    """With what the run that made the model to begin with was given for training alone: no saved model has it."""
+    beside = settings_beside(settings.begin_with) if settings.begin_with else None
+    if beside is None:
+        return settings
+    names = FAMILIES[settings.family].of_training_alone
+    inherited = {name: value for name, value in beside.model.items() if name in names}
+    return dataclasses.replace(settings, model=inherited | settings.model)
+
+
 def _with_steps(settings, source, epochs, minutes):
     """Whole epochs, of the length asked for or a little off: as many as the settings' steps, `epochs` or `minutes` make."""
     one_pass = max(1, int(source.cardinality()) // settings.batch_size)
@@ -414,7 +429,7 @@ def _with_steps(settings, source, epochs, minutes):
         steps = max(20, int(_steps_in(60 * minutes, settings, source)))
         per_epoch = max(per_epoch, _LEAST_STEPS_BETWEEN_SAMPLES)  # a small set would else spend the minutes on samples
     steps = steps or per_epoch * (epochs or 10)
-    num_epochs = max(4 if minutes else 1, round(steps / per_epoch))  # four looks at the samples
+    num_epochs = max(min(4, steps) if minutes else 1, round(steps / per_epoch))  # four looks at the samples
     return dataclasses.replace(settings, steps=steps // num_epochs * num_epochs, steps_per_epoch=steps // num_epochs)
 
 
@@ -463,7 +478,9 @@ def _caption_matching(model, settings, source, steps):
         matcher = CaptionMatcher(model.text_encoder, *size, settings.matches_captions, knows_attributes)
         matcher.compile(_muon(2e-3, steps), jit_compile=model.jit_compile)
         matcher.optimizer.build(matcher.trainable_variables)
-    return matcher, batches_for(model, dataclasses.replace(settings, batch_size=_MATCHING_BATCH), source, 0)
+    num_devices = model.distribute_strategy.num_replicas_in_sync
+    batch_size = _MATCHING_BATCH // num_devices * num_devices
+    return matcher, batches_for(model, dataclasses.replace(settings, batch_size=batch_size), source, 0)
 
 
 def compile_for(model, settings):

@@ -30,6 +30,15 @@ def test_a_student_may_begin_as_another(make_model, shake):
         FewStepStudent.of(teacher, begin_with=wider)
 
 
+def test_a_student_has_the_network_of_its_teacher_and_learns_plain_guidance(make_model):
+    teacher = make_model("diffusion")
+    for other in ({"num_heads": 1}, {"schedule": "cosine"}, {"num_blocks": 2}, {"channels": [32]}):
+        with pytest.raises(TypeError, match="in the model whose weights are taken; leave it out"):
+            FewStepStudent.of(teacher, **other)
+    with pytest.raises(ValueError, match="a student learns plain guidance"):
+        FewStepStudent.of(make_model("diffusion", guidance_rescale=0.7))
+
+
 def off_dark_and_bright(model, steps):
     """How far 64 pictures, which should be all dark or all bright, are from that at the mean."""
     levels = model.generate([""], num_images=64, seed=5, steps=steps).mean(axis=(1, 2, 3)) / 127.5 - 1

@@ -102,6 +102,7 @@ class DCGAN(ImageModel):
         "matching_weight", "caption_dropout", "ema_half_life",
     )  # fmt: skip
     of_training_alone = ("ema_half_life", "matching_weight")
+    of_network = ("text_conditioning", "latent_size", "width", "dense", "num_blocks", "spectral_normalization")
 
     def __init__(
         self, image_size=28, image_channels=1, text_encoder=None, *, text_conditioning="matching_aware", latent_size=100,

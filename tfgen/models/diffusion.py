@@ -67,6 +67,8 @@ class TextToImageDiffusion(ImageModel):
         "time_grid", "guidance_rescale", "guidance_interval",
     )  # fmt: skip
 
+    of_network = ("patch_size", "channels", "num_blocks", "num_heads", "schedule", "parameterisation")
+
     metric_names = ("loss", "x0_error")
     reads_path = False  # whether guidance scale and number of steps are inputs of the U-Net
 
@@ -82,6 +84,10 @@ class TextToImageDiffusion(ImageModel):
         if not channels:
             raise ValueError("channels is empty; give the width of each level, such as [64, 128]")
         check_at_least(1, patch_size=patch_size, num_blocks=num_blocks, num_heads=num_heads, channels=min(channels))
+        if any(width % 8 for width in channels) or channels[-1] % num_heads:
+            raise ValueError(
+                f"channels are {list(channels)} and num_heads {num_heads}; give multiples of 8, the last one of num_heads too"
+            )
         self.patch_size, self.channels, self.num_blocks, self.num_heads = patch_size, tuple(channels), num_blocks, num_heads
         self.schedule, self.parameterisation = schedule, parameterisation
         self.max_loss_weight, self.time_shift = max_loss_weight, time_shift

@@ -59,15 +59,18 @@ class ImageModel(keras.Model):
         metric_names: what `train_step` and `test_step` report.
 
     Class attributes: `settings`, names of the constructor's arguments, all kept as attributes, besides text_encoder; and of
-    those, `of_training_alone`, which are 0 in a finished model.
+    those, `of_training_alone`, which are 0 in a finished model, and `of_network`, without which weights are of no use.
     """
 
     settings = ()
     of_training_alone = ("ema_half_life",)
+    of_network = ()
 
     def __init__(self, image_size, image_channels, text_encoder, caption_dropout, ema_half_life, metric_names, **kwargs):
         super().__init__(**kwargs)
         check_at_least(0, caption_dropout=caption_dropout, ema_half_life=ema_half_life)
+        if caption_dropout > 1:
+            raise ValueError(f"caption_dropout is {caption_dropout!r}; give a fraction from 0 to 1")
         self.image_size, self.image_channels = image_size, image_channels
         self.text_encoder = text_encoder
         self.caption_dropout = caption_dropout
@@ -126,13 +129,27 @@ class ImageModel(keras.Model):
     @classmethod
     def beginning_with(cls, other, **settings):
         """A model to be trained further, with the averaged weights of another of its family, and its settings where none are
-        given."""
+        given.
+
+        Raises:
+            TypeError: a setting that would make another network.
+        """
+        cls.refuse_another_network(other, settings)
         known = {name: getattr(other, name) for name in cls.settings if name not in cls.of_training_alone}
         model = cls(text_encoder=other.text_encoder and other.averaged_text_encoder.copy(), **{**known, **settings})
         for name in other.averaged_names:
             for network in (getattr(model, name), getattr(model, f"averaged_{name}")):
                 network.set_weights(getattr(other, f"averaged_{name}").get_weights())
         return model
+
+    @classmethod
+    def refuse_another_network(cls, other, settings):
+        """Raise a TypeError where settings would take the weights of another model for those of a different network."""
+        for name in cls.of_network:
+            known = getattr(other, name)
+            given = settings.get(name, known)
+            if (tuple(given) if isinstance(given, list) else given) != known:
+                raise TypeError(f"{name} is {known!r} in the model whose weights are taken; leave it out")
 
     def compile(self, optimizer="adam", jit_compile="auto", **kwargs):
         """As `keras.Model.compile`, with each further optimizer of `optimized_variables` under its name, "adam" by default.
@@ -242,7 +259,8 @@ class ImageModel(keras.Model):
         if not all(isinstance(one, int | np.integer) for one in np.ravel(np.asarray(seed, object))):
             raise ValueError(f"seed is {seed!r}; give a whole number, or one for each picture")
         try:
-            seeds = np.asarray(seed, np.int64) if np.ndim(seed) else np.arange(total, dtype=np.int64) + seed
+            numbers = np.ravel(np.asarray(seed, object)) if np.ndim(seed) else range(int(seed), int(seed) + total)
+            seeds = np.array([int(number) for number in numbers], np.int64)
         except OverflowError:
             raise ValueError("a seed is beyond 64 bits; give whole numbers from -2**63 to 2**63 - 1") from None
         if seeds.shape != (total,):

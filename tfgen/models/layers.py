@@ -187,12 +187,14 @@ def features_to_picture(features, image_size, image_channels, width, *, dense=Fa
             matrix each pair of them is learned for itself.
 
     Raises:
-        ValueError: dense, and blocks.
+        ValueError: dense, and blocks; blocks of a width that is no multiple of 8.
     """
 
     def normalized(x):
         return keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=0.9, synchronized=True)(x))
 
+    if num_blocks and width % 8:
+        raise ValueError(f"width is {width}; blocks need a multiple of 8")
     if dense and num_blocks:
         raise ValueError(f"num_blocks is {num_blocks}, but dense networks have no blocks; give one of the two")
     x = features

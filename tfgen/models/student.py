@@ -82,8 +82,15 @@ class FewStepStudent(TextToImageDiffusion):
         another student.
 
         Raises:
-            ValueError: the other student's network is not like the teacher's.
+            ValueError: the other student's network is not like the teacher's, or the teacher guides in a way that no student
+                learns.
+            TypeError: a setting that would make another network than the teacher's.
         """
+        cls.refuse_another_network(teacher, settings)
+        if teacher.guidance_rescale or teacher.guidance_interval != (0.0, 1.0):
+            raise ValueError(
+                "a student learns plain guidance; its teacher needs guidance_rescale 0 and guidance_interval (0, 1)"
+            )
         of_training = ("time_shift", "ema_half_life", "keeps_teacher", "steps")
         known = {name: getattr(teacher, name) for name in cls.settings if name not in of_training}
         student = cls(teacher.averaged_text_encoder.copy(), **{**known, "keeps_teacher": True, **settings})

@@ -94,6 +94,7 @@ class VAE(ImageModel):
         "free_bits", "annealing_images", "matching_weight", "temperature", "caption_dropout", "ema_half_life",
     )  # fmt: skip
     of_training_alone = ("ema_half_life", "matching_weight")
+    of_network = ("latent_size", "width", "dense", "num_blocks", "likelihood")
 
     def __init__(
         self, image_size=28, image_channels=1, text_encoder=None, *, latent_size=16, width=32, dense=False, num_blocks=0,

@@ -88,6 +88,8 @@ class TransformerTextEncoder(TextEncoder):
     def __init__(self, tokenizer, width=128, depth=2, num_heads=4, vocabulary_size=None, **kwargs):
         super().__init__(tokenizer, width, **kwargs)
         self.vocabulary_size = vocabulary_size or tokenizer.vocabulary_size()
+        if num_heads < 1 or width % num_heads:
+            raise ValueError(f"num_heads is {num_heads}; give a number that divides the width, {width}")
         self.depth, self.num_heads = depth, num_heads
         self.embedding = keras_nlp.layers.TokenAndPositionEmbedding(
             self.vocabulary_size, tokenizer.caption_length, width, name="embedding"
