@@ -1,5 +1,6 @@
 """SavedModels, asked in a process that has only TensorFlow and tensorflow_text."""
 
+import io
 import json
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from tfgen import plotting, text
 from tfgen.data import captions
@@ -77,6 +79,15 @@ def test_the_saved_model_that_ships_is_the_model_that_ships(tmp_path):
     assert np.abs(images.astype(int) - load_model().generate(PROMPTS, seed=10)).max() <= 1
 
 
+def with_transparent_half(picture):
+    """PNG bytes of a picture whose right half cannot be seen, and the picture as it looks on white."""
+    opacity = np.full((*picture.shape[:2], 1), 255, np.uint8)
+    opacity[:, 8:] = 0
+    buffer = io.BytesIO()
+    Image.fromarray(np.concatenate([picture, opacity], axis=-1)).save(buffer, "png")
+    return buffer.getvalue(), np.where(opacity, picture, 255).astype(np.uint8)
+
+
 @pytest.mark.parametrize("with_text", [False, True])
 def test_a_gan_answers_as_it_generates(with_text, tmp_path):
     model = DCGAN(16, 3, encoder() if with_text else None, width=8, latent_size=8)
@@ -95,6 +106,8 @@ def test_a_vae_encodes_any_picture_and_decodes_its_latents(tmp_path):
     pngs = tf.constant([plotting.png_bytes(pictures[0]), plotting.png_bytes(np.repeat(pictures[1], 3, axis=-1), scale=2)])
     latents = signatures["encode"](image_bytes=pngs)["latents"].numpy()
     assert np.allclose(latents[0], model.encode(pictures[:1]), atol=1e-4)
+    grey, on_white = with_transparent_half(pictures[0])
+    assert np.allclose(signatures["encode"](image_bytes=tf.constant([grey]))["latents"], model.encode([on_white]), atol=1e-4)
     decoded = signatures["decode"](latents=tf.constant(latents))["image_bytes"].numpy()
     assert np.abs(tf.io.decode_png(decoded[0]).numpy().astype(int) - model.decode(latents)[0]).max() <= 1
 
@@ -104,7 +117,9 @@ def test_a_vae_with_text_takes_a_prompt_to_encode_and_decode(tmp_path):
     signatures = tf.saved_model.load(export(model, tmp_path / "served")).signatures
     pictures = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3)).astype(np.uint8)
     prompt = tf.constant(["a red ring", "一个大红圆"])
-    pngs = tf.constant([plotting.png_bytes(picture) for picture in pictures])
+    pngs = [plotting.png_bytes(picture) for picture in pictures]
+    pngs[1], pictures[1] = with_transparent_half(pictures[1])
+    pngs = tf.constant(pngs)
     latents = signatures["encode"](image_bytes=pngs, prompt=prompt)["latents"].numpy()
     assert np.allclose(latents, model.encode(pictures, ["a red ring", "一个大红圆"]), atol=1e-4)
     decoded = signatures["decode"](latents=tf.constant(latents), prompt=prompt)["image_bytes"].numpy()

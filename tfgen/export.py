@@ -27,7 +27,8 @@ def export(model, folder):
         images: the same inputs to `images` uint8 [B, H, W, C].
         generate_STEPS, of a diffusion model, and for each number of steps of a student: `prompt`, `negative_prompt`, `seed`,
             `guidance_scale` float32 to `image_bytes`.
-        encode, of a VAE: `image_bytes`, a PNG or JPEG of any size, to `latents` float32 [B, L].
+        encode, of a VAE: `image_bytes`, a PNG or JPEG of any size, to `latents` float32 [B, L]. Transparency is laid on white,
+            as in training; how a camera was turned (EXIF) is not known to TensorFlow.
         decode, of a VAE: `latents` to `image_bytes`. Both take `prompt` besides where there is text.
 
     Args:
@@ -100,9 +101,16 @@ def _signatures(model):
         with_text = [] if model.text_encoder is None else [prompt]
 
         def read(image_bytes):
-            image = tf.io.decode_image(image_bytes, channels=model.image_channels, expand_animations=False)
-            image = resize(tf.cast(image, tf.float32) / 127.5 - 1, model.image_size)
-            return tf.ensure_shape(image, model.image_shape)
+            image = tf.cast(tf.io.decode_image(image_bytes, expand_animations=False), tf.float32)
+            channels = tf.shape(image)[-1]
+            colors, has_alpha = (channels - 1) // 2 * 2 + 1, channels % 2 == 0  # grey, grey and alpha, RGB, RGBA
+            opacity = tf.where(has_alpha, image[..., -1:] / 255, 1.0)
+            image = image[..., :colors] * opacity + 255 * (1 - opacity)
+            if model.image_channels == 1:
+                image = tf.cond(colors == 3, lambda: tf.image.rgb_to_grayscale(image[..., -3:]), lambda: image)
+            else:
+                image = tf.broadcast_to(image, [*tf.unstack(tf.shape(image)[:2]), model.image_channels])
+            return tf.ensure_shape(resize(image / 127.5 - 1, model.image_size), model.image_shape)
 
         def encode(image_bytes, prompt=None):
             pictures = tf.map_fn(read, image_bytes, fn_output_signature=tf.TensorSpec(model.image_shape, tf.float32))

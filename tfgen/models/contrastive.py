@@ -1,4 +1,4 @@
-"""What words look like: a text encoder learns which caption belongs to which picture, before it steers a generator or beside.
+"""What words look like: a text encoder learns which caption belongs to which picture, before or while it steers a generator.
 
 CLIP (Radford et al., 2021, arXiv:2103.00020) in small. A generator's own loss tells an encoder little: at the noise levels at
 which words matter, most of the error is noise. Matching captions with clean pictures teaches the same words in minutes.
