@@ -35,7 +35,7 @@ class SampleGrid(keras.callbacks.Callback):
 
 
 class Checkpoint(keras.callbacks.Callback):
-    """After each epoch, saves weights, averaged weights and every optimizer to one file, and to a .json beside it what follows.
+    """After each epoch, saves weights, averaged weights and every optimizer to a file, and the attributes to a .json beside it.
 
     Attributes:
         seconds: time spent in training, earlier parts of an interrupted run counted in; add what came before `fit`.
@@ -47,7 +47,8 @@ class Checkpoint(keras.callbacks.Callback):
         self.file, self.record = Path(file), Path(file).with_suffix(".json")
         self.seconds, self.metrics = 0.0, {}
         if self.record.exists():
-            self.seconds, self.metrics = json.loads(self.record.read_text()).values()
+            record = json.loads(self.record.read_text())
+            self.seconds, self.metrics = record["seconds"], record["metrics"]
 
     def on_epoch_begin(self, epoch, logs=None):
         self._start = time.perf_counter()

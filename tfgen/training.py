@@ -60,8 +60,8 @@ class Settings:
         text_learning_rate: of the text encoder of a diffusion model, falling likewise; 0 becomes the usual one, 2e-4.
         weight_decay: of the U-Net of a diffusion model or a student, a part of each weight at each step that the learning rate
             multiplies; 0 becomes the usual one, 0.01.
-        matches_captions: whether a text encoder that knows nothing yet first learns which caption belongs to which picture, and
-            the attributes of scenes besides; if not, it learns these alone.
+        matches_captions: what a text encoder that knows nothing yet learns first: true for which caption belongs to which
+            picture, and the attributes of scenes too; false for the attributes alone.
         seed: of weights, data order and the noise of training.
     """
 
@@ -439,7 +439,7 @@ def _learns_to_read(settings, model):
 
 
 def _steps_in(seconds, settings, source):
-    """The steps that so many seconds hold, captions matched before them, at the pace of a model that is thrown away."""
+    """How many steps so many seconds hold, beside the matching of captions, by the pace of a model that is thrown away."""
     settings = dataclasses.replace(settings, steps=1000)
     model = build(settings, source)
     compile_for(model, settings)

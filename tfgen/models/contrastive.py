@@ -20,15 +20,16 @@ INVERSE_TEMPERATURE = 14.0  # where CLIP starts; on small pictures it need not b
 
 
 def picture_encoder(image_size, image_channels, text_width, num_blocks=0):
-    """Pictures to vectors [B, text_width], to be compared with those of captions; see `picture_to_features`."""
+    """A network from pictures [B, H, W, C] to vectors [B, text_width], to be compared with those of captions; `num_blocks` as
+    in `picture_to_features`."""
     image = keras.Input((image_size, image_size, image_channels), name="image")
     vector = keras.layers.Dense(text_width, name="vector")(picture_to_features(image, 32, num_blocks=num_blocks))
     return keras.Model(image, vector, name="picture_encoder")
 
 
 def describe_the_same(batch, empty=False):
-    """Whether caption i of a batch is as right of picture j as its own, bool [B, B]: of one class, or, without classes, in the
-    same words; or where it is emptied, `empty` bool [B]."""
+    """Which captions of a batch are right of which pictures, bool [B, B]: [i, j] is true where caption i fits picture j as well
+    as its own, being of the same class, or, without classes, in the same words; or where it is emptied, `empty` bool [B]."""
     known = batch["label"][:, None] if "label" in batch else batch["token_ids"]
     same = tf.reduce_all(known[:, None] == known[None], axis=-1)
     return same | tf.reshape(empty, [-1, 1])
@@ -41,9 +42,10 @@ def matching_scores(text, pictures):
 
 
 def nearest_wrong_captions(text, same):
-    """Of each picture the caption of its batch that is wrong, but most like its own, int [B], by their vectors [B, D]; and
-    whether any is wrong, bool [B]. One at random is wrong in most that it says, and a discriminator would learn to look at the
-    background alone (negatives this hard: Faghri et al., 2018, arXiv:1707.05612)."""
+    """The hardest negative caption of each picture: of those in the batch that are wrong the one whose vector is nearest to its
+    own, int [B], from the captions' vectors [B, D]; and whether any is wrong, bool [B]. One at random is wrong in most that it
+    says, and a discriminator would learn to look at the background alone (negatives this hard: Faghri et al., 2018,
+    arXiv:1707.05612)."""
     text = tf.stop_gradient(tf.math.l2_normalize(text, axis=-1))
     likeness = tf.where(same, -np.inf, tf.matmul(text, text, transpose_b=True))
     return tf.argmax(likeness, axis=0), ~tf.reduce_all(same, axis=0)

@@ -38,11 +38,12 @@ class TextToImageDiffusion(ImageModel):
     """Diffusion model steered by a prompt.
 
     Training noises a picture to a random time, x = alpha(t) x0 + sigma(t) eps, and minimises the error of the estimated
-    x0 (Ho et al., 2020, arXiv:2006.11239), weighted by min(1 / sigma^4, max_loss_weight). Small pictures are told apart at
+    x0 (Ho et al., 2020, arXiv:2006.11239), weighted by min(1 / sigma^4, max_loss_weight), of a network that predicts eps by
+    min(alpha^2 / sigma^4, max_loss_weight). Small pictures are told apart at
     little noise, and the error grows about as sigma^4, so that with this weight every noise level has a like part in the loss
     (Karras et al., 2024, arXiv:2312.02696, learn one that does so); the bound keeps nearly clean pictures from outweighing the
-    rest (Hang et al., 2023, arXiv:2303.09556). One caption in ten is emptied, for classifier-free guidance and for pictures
-    without a prompt.
+    rest (Hang et al., 2023, arXiv:2303.09556). Some captions are emptied (`caption_dropout`), for classifier-free guidance and
+    for pictures without a prompt.
 
     Args:
         text_encoder: `tfgen.text.TextEncoder`, trained together with the U-Net.
@@ -177,7 +178,7 @@ class TextToImageDiffusion(ImageModel):
         """(weighted loss, mean squared error) of denoised estimates [B, H, W, C] at times [B], means of the batch."""
         alpha, sigma = schedules.get(self.schedule)(t)
         error = tf.reduce_mean((x0_estimate - x0) ** 2, axis=[1, 2, 3])
-        # A prediction of eps says little of x0 where there is little signal: the loss on eps itself has the weight SNR.
+        # A squared error of eps is one of x0 times alpha^2 / sigma^2; without alpha^2, times near 1 would outweigh all others.
         signal = alpha**2 if self.parameterisation == "eps" else 1.0
         weight = tf.minimum(signal / tf.maximum(sigma**4, 1e-6), self.max_loss_weight)
         return tf.reduce_mean(weight * error), tf.reduce_mean(error)

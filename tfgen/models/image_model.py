@@ -55,11 +55,11 @@ class ImageModel(keras.Model):
         caption_dropout: fraction of the training captions to empty, so that a prompt that says nothing is drawn at random, and
             for classifier-free guidance (Ho & Salimans, 2022, arXiv:2207.12598).
         ema_half_life: number of training images after which the averaged weights have forgotten half; 0 for no average.
-            Counted in images, it keeps its meaning when the batch size changes (Karras et al., 2024, arXiv:2312.02696).
+            Counted in images, it keeps its meaning when the batch size changes (as in Karras et al., 2022, arXiv:2206.00364).
         metric_names: what `train_step` and `test_step` report.
 
-    Class attributes: `settings`, names of the constructor's arguments, all kept as attributes, besides text_encoder; and of
-    those, `of_training_alone`, which are 0 in a finished model, and `of_network`, without which weights are of no use.
+    Class attributes: `settings` names the constructor's arguments but text_encoder, all kept as attributes. Of those,
+    `of_training_alone` are 0 in a finished model, and `of_network` say to which network its weights belong.
     """
 
     settings = ()

@@ -46,9 +46,9 @@ class FewStepStudent(TextToImageDiffusion):
         there is much noise; and `keeps_teacher`, whether it has the two networks that training asks.
 
     Metrics: `path_error`, the mean squared difference of the student's step from where the teacher's path leads, as
-        pictures in [-1, 1]; `distance`, the mean absolute one between what it drew and what its teacher takes that for, noised;
-        `fake_loss`, the weighted error of the network that learns the student's pictures. In training they are of the steps
-        trained, in `evaluate` of the whole path.
+        pictures in [-1, 1]; `distance`, the mean absolute one between its picture and the teacher's denoised estimate of
+        that, noised; `fake_loss`, the weighted error of the network that learns the student's pictures. In training they are of
+        the steps trained, in `evaluate` of the whole path.
     """
 
     settings = (

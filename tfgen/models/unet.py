@@ -24,13 +24,16 @@ def unet(
         channels: width of each level, from the finest grid to the coarsest, each half the size of the one before.
         num_blocks: residual blocks of a level, on the way down and on the way up.
         num_heads: attention heads, behind the last block at the coarsest grid, each way; where that is the only one, on the way
-            down alone, as what is asked right before the output comes too late to be drawn.
+            down alone: behind the last block of all no layers are left to use what the words say.
         reads_path: whether how closely to follow the prompt is an input, `guidance_scale` [B] (Meng et al., 2023,
             arXiv:2210.03142, section 3.1), and in how many steps to draw, `num_steps` [B].
 
     Returns:
         A `keras.Model` from a dict of `x` [B, H, W, C], `t` [B], `tokens` [B, T, D], `mask` bool [B, T] and `pooled`
         [B, D] to a prediction [B, H, W, C].
+
+    Raises:
+        ValueError: image_size is no such multiple.
     """
     factor = patch_size * 2 ** (len(channels) - 1)
     if image_size % factor:
