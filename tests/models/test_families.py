@@ -247,6 +247,12 @@ def test_two_devices_take_the_step_of_one(family, make_model, batches, two_devic
         assert np.allclose(left, right, rtol=1e-4, atol=2e-5), left.path
 
 
+def test_losses_and_metrics_that_would_not_be_used_are_refused(make_model):
+    for unused in ({"loss": "mse"}, {"metrics": ["accuracy"]}):
+        with pytest.raises(ValueError, match=f"leave out {next(iter(unused))}, and see"):
+            make_model("vae").compile(**unused)
+
+
 def test_fit_runs_on_two_devices(make_model, batches, two_devices):
     with two_devices.scope():
         model = make_model("dcgan")

@@ -158,11 +158,17 @@ class ImageModel(keras.Model):
         diffusion model draws by XLA too; families that draw in one pass do not.
 
         Raises:
-            ValueError: `jit_compile=True` where Keras would go on without XLA.
+            ValueError: `jit_compile=True` where Keras would go on without XLA; losses or metrics, which would not be used.
         """
+        unused = [name for name in ("loss", "loss_weights", "metrics", "weighted_metrics") if kwargs.get(name) is not None]
+        if unused:
+            raise ValueError(
+                f"a model that draws has losses of its own; leave out {unused[0]}, and see `tfgen.callbacks.Measure`"
+            )
         self.chosen_jit_compile = jit_compile
         if jit_compile == "auto":
-            jit_compile = bool(tf.config.list_physical_devices("GPU") or tf.config.list_physical_devices("TPU"))
+            accelerators = [*tf.config.get_visible_devices("GPU"), *tf.config.get_visible_devices("TPU")]
+            jit_compile = bool(accelerators) and not kwargs.get("run_eagerly")
         _, *others = self.optimized_variables
         optimizers = {name: keras.optimizers.get(kwargs.pop(name, "adam")) for name in others}
         with warnings.catch_warnings():

@@ -78,8 +78,8 @@ class VAE(ImageModel):
         matching_weight: weight of a loss, in nats, by which pictures drawn at random must show what their captions say: a
             second network learns from the training pictures which caption belongs to which, and has to find the captions of
             the drawn ones (as AttnGAN's generator has to please DAMSM; Xu et al., 2018, arXiv:1711.10485, section 3.2). To
-            the likelihood, which counts pixels, the zipper that tells a coat from a pullover is worth little. 0 for none; without
-            text there is none.
+            the likelihood, which counts pixels, the zipper that tells a coat from a pullover is worth little. 0 for none;
+            without text there is none.
         temperature: factor on the standard deviation of the latents that `generate` draws (Kingma & Dhariwal, 2018,
             arXiv:1807.03039, section 6). The latents of all pictures together do not lie quite as the prior says: where they
             spread wider, 1.1 to 1.6 draws better pictures, and more varied ones.
