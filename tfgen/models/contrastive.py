@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfgen.models.image_model import num_replicas, results_of
+from tfgen.models.image_model import num_replicas, results_of, take_step
 from tfgen.models.judge import NUM_CLASSES, judge_batch, judge_losses
 from tfgen.models.layers import picture_to_features
 
@@ -115,7 +115,7 @@ class CaptionMatcher(keras.Model):
             loss = tf.add_n(losses)
         variables = self.trainable_variables
         gradients = tape.gradient(loss, variables, output_gradients=tf.constant(1 / num_replicas()))
-        self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        take_step(self.optimizer, gradients, variables)
         for tracker, value in zip(self.trackers, values, strict=True):
             tracker.update_state(value)
         return results_of(self.trackers)

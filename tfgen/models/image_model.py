@@ -103,7 +103,7 @@ class ImageModel(keras.Model):
         share = tf.constant(1 / num_replicas())
         gradients = tape.gradient(loss, variables, output_gradients=share)
         for name in names:
-            getattr(self, name).apply_gradients(zip(gradients[name], variables[name], strict=True))
+            take_step(getattr(self, name), gradients[name], variables[name])
 
     def average_weights(self, num_images):
         """Move the averaged networks towards the trained ones by a replica's batch; faster in the first steps."""
@@ -369,6 +369,18 @@ def results_of(trackers):
 def num_replicas():
     """Number of devices that train together."""
     return tf.distribute.get_strategy().num_replicas_in_sync
+
+
+def take_step(optimizer, gradients, variables):
+    """One step of an optimizer by gradients of which each device has its share, their sum being the whole."""
+    if optimizer.global_clipnorm:
+        # An embedding's gradient comes token by token; its norm is that of their sum.
+        gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]
+        if num_replicas() > 1:  # Keras would clip each share, and add up then
+            gradients = tf.distribute.get_replica_context().all_reduce("sum", gradients)
+            gradients, _ = tf.clip_by_global_norm(gradients, optimizer.global_clipnorm)
+            gradients = [gradient / num_replicas() for gradient in gradients]
+    optimizer.apply_gradients(zip(gradients, variables, strict=True))
 
 
 def picture_seeds(images):

@@ -178,7 +178,10 @@ class VAE(ImageModel):
             logits = self.decoder(given, training=True)
             reconstruction, kl = self._reconstruction(batch["image"], logits[:num_images]), _kl(posterior, prior)
             # The bits are free on average over the batch, else a dimension would be charged for its most telling pictures.
-            charged = tf.reduce_sum(tf.maximum(tf.reduce_mean(kl, axis=0), self.free_bits))
+            kl_by_latent = tf.reduce_mean(kl, axis=0)
+            if num_replicas() > 1:  # over the batch of all devices
+                kl_by_latent = tf.distribute.get_replica_context().all_reduce("mean", kl_by_latent)
+            charged = tf.reduce_sum(tf.maximum(kl_by_latent, self.free_bits))
             loss = tf.reduce_mean(reconstruction) + beta * charged
             matching = {}
             if self.matching_weight:
