@@ -220,7 +220,7 @@ def test_prompts_are_the_same_scenes_in_both_languages():
         ({"source": "shapes", "image_size": 8}, "from 16 to 128"),
         ({"source": "shapes", "language": "fr"}, "choose from en, zh, both"),
         ({"source": "shapes", "num_objects": (4,)}, "numbers from 1 to 3"),
-        ({"source": "shapes", "loosened": 2.0}, "a part from 0 to 1"),
+        ({"source": "shapes", "loosened": 2.0}, "loosened is 2.0; give a fraction from 0 to 1"),
         ({"source": "shapes", "terse": -0.1}, "terse is -0.1; give a fraction from 0 to 1"),
         ({"source": "shapes", "textures": ("furry",)}, "choose from solid, striped, dotted"),
         ({"source": "mnist", "image_size": 5000}, "from 8 to 1024"),
