@@ -22,7 +22,7 @@ judge = tfgen.load_model("mnist-judge")
 extractor = metrics.feature_extractor(judge)
 batch = next(iter(data.prepare(data.load("mnist", "test"), batch_size=NUM_IMAGES)))
 sets = [
-    metrics.checked(images, (28, 28, 1))
+    metrics.to_float_images(images, (28, 28, 1))
     for images in (batch["image"], tfgen.load_model("mnist-vae").generate(num_images=NUM_IMAGES))
 ]
 real, generated = (extractor.predict(images, batch_size=256, verbose=0).astype(np.float64) for images in sets)

@@ -20,7 +20,7 @@ import report
 
 import tfgen
 from tfgen import data
-from tfgen.metrics import all_right
+from tfgen.metrics import all_attributes_match
 from tfgen.models.judge import judge_attributes
 from tfgen.training import read_settings, train
 
@@ -60,7 +60,7 @@ for arm in STEPS:
                 model = train(settings_of(arm, steps, seed), folder, verbose=0)
             seconds = time.perf_counter() - start
             found = {"seconds": seconds, "within_the_time": seconds <= 60 * minutes, "cpu": report.cpu(), "steps": steps}
-            right = all_right(stated, judge_attributes(judge, model.generate(prompts, seed=1_000_000 * seed)))
+            right = all_attributes_match(stated, judge_attributes(judge, model.generate(prompts, seed=1_000_000 * seed)))
             found["prompt_accuracy"] = float(right.mean())
             report.write("from_nothing", {"runs": {**known_runs(), key: found}})
 runs, figures = known_runs(), {}
@@ -71,5 +71,5 @@ for arm in STEPS:
             "mean": float(np.mean(found)),
             "standard_deviation": float(np.std(found, ddof=1)),
         }
-floor = float(all_right(stated, judge_attributes(judge, real)).mean())
+floor = float(all_attributes_match(stated, judge_attributes(judge, real)).mean())
 report.write("from_nothing", {"runs": runs, "prompt_accuracy": figures, "floor": floor})

@@ -11,7 +11,7 @@ import report
 import tfgen
 from tfgen import data
 from tfgen.data import shapes
-from tfgen.metrics.prompt_accuracy import all_right
+from tfgen.metrics.prompt_accuracy import all_attributes_match
 from tfgen.models.judge import judge_attributes
 
 NUM_SCENES, SEEDS = 4000, (1, 2, 3)
@@ -27,7 +27,7 @@ for split in ("test", "unseen"):
             if num_objects == 2:  # their relation is judged, not their places
                 truth[:, [name.startswith("place") for name in shapes.ATTRIBUTES]] = -1
             images = np.round((shapes.render(scenes).numpy() + 1) * 127.5).astype(np.uint8)
-            right.append(all_right(truth, judge_attributes(judge, images)).mean())
+            right.append(all_attributes_match(truth, judge_attributes(judge, images)).mean())
         name = f"{split}_{'one_object' if num_objects == 1 else 'two_objects'}"
         figures[name] = {"mean": float(np.mean(right)), "standard_deviation": float(np.std(right, ddof=1))}
 for name, source in (("mnist-judge", "mnist"), ("fashion-judge", "fashion_mnist")):

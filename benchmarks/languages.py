@@ -16,7 +16,7 @@ import report
 
 import tfgen
 from tfgen.data import captions, shapes
-from tfgen.metrics import all_right
+from tfgen.metrics import all_attributes_match
 from tfgen.models.image_model import PromptWarning
 from tfgen.models.judge import judge_attributes
 
@@ -38,12 +38,15 @@ for num_objects in (1, 2):
     scenes = shapes.sample_scenes(NUM_SCENES, [SEED, num_objects], "test", model.image_size, (num_objects,))
     english, chinese, stated = captions.describe_in_pairs(scenes, [SEED, num_objects])
     real = np.round((shapes.render(scenes, model.image_size).numpy() + 1) * 127.5).astype(np.uint8)
-    kind = {"floor": float(all_right(stated, judge_attributes(judge, real)).mean()), "example": [english[0], chinese[0]]}
+    kind = {
+        "floor": float(all_attributes_match(stated, judge_attributes(judge, real)).mean()),
+        "example": [english[0], chinese[0]],
+    }
     for language, prompts in (("en", english), ("zh", chinese)):
         key = f"{num_objects}, {language}"
         if key not in known_rights():
             pictures = model.generate(prompts, seed=100_000 * num_objects, verbose=1)
-            found = "".join(str(int(one)) for one in all_right(stated, judge_attributes(judge, pictures)))
+            found = "".join(str(int(one)) for one in all_attributes_match(stated, judge_attributes(judge, pictures)))
             report.write("languages", {"weights": WEIGHTS, "right": {**known_rights(), key: found}})
         right = np.array(list(known_rights()[key]), float)
         right_by_language[language].append(right)

@@ -42,7 +42,7 @@ def frechet_distance_figures(pictures, extractor):
     distance = metrics.FrechetDistance(extractor)
 
     def forward():
-        return extractor.predict(metrics.checked(pictures, (28, 28, 1)), batch_size=BATCH_SIZE, verbose=0)
+        return extractor.predict(metrics.to_float_images(pictures, (28, 28, 1)), batch_size=BATCH_SIZE, verbose=0)
 
     def measure():
         distance.reset_state()

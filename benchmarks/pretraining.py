@@ -25,7 +25,7 @@ from matplotlib.figure import Figure
 import tfgen
 from tfgen import data, text
 from tfgen.data import captions, shapes
-from tfgen.metrics import all_right
+from tfgen.metrics import all_attributes_match
 from tfgen.models import TextToImageDiffusion
 from tfgen.models.judge import judge_attributes
 from tfgen.models.registry import find_preset
@@ -72,7 +72,7 @@ class PromptAccuracyByStep(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         pictures = self.model.generate(self.prompts, steps=SAMPLING_STEPS)
-        self.curve.append(float(all_right(self.stated, judge_attributes(self.judge, pictures)).mean()))
+        self.curve.append(float(all_attributes_match(self.stated, judge_attributes(self.judge, pictures)).mean()))
 
 
 def run(build_encoder, seed, drawing, judge):

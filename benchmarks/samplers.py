@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 import tfgen
 from tfgen import data, metrics
 from tfgen.diffusion.samplers import SAMPLERS, TIME_GRIDS
-from tfgen.metrics import all_right
+from tfgen.metrics import all_attributes_match
 from tfgen.models import TextToImageDiffusion
 from tfgen.models.judge import judge_attributes
 
@@ -69,7 +69,7 @@ for grid, sampler, steps in RUNS:
         pictures = models[grid].generate(prompts, seed=SEED, steps=steps, sampler=sampler)
         seconds = time.perf_counter() - start
         right = [
-            all_right(stated, judge_attributes(judge, part)).mean()
+            all_attributes_match(stated, judge_attributes(judge, part)).mean()
             for (_, stated, _), part in zip(asked, np.split(pictures, 2), strict=True)
         ]
         found = {

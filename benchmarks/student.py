@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 import tfgen
 from tfgen import data, metrics
 from tfgen.files import write_whole
-from tfgen.metrics import all_right
+from tfgen.metrics import all_attributes_match
 from tfgen.models.image_model import PromptWarning
 from tfgen.models.judge import judge_attributes
 
@@ -54,7 +54,7 @@ def drawn(name, steps):
 
 
 def features(pictures):
-    return metrics.seen_by(extractor, pictures)
+    return metrics.predict_images(extractor, pictures)
 
 
 def frechet_distance(generated, real):
@@ -65,7 +65,7 @@ def frechet_distance(generated, real):
 
 
 def measured(pictures):
-    right, found = all_right(stated[:NUM_JUDGED], judge_attributes(judge, pictures[:NUM_JUDGED])), features(pictures)
+    right, found = all_attributes_match(stated[:NUM_JUDGED], judge_attributes(judge, pictures[:NUM_JUDGED])), features(pictures)
     return {
         "prompt_accuracy": float(right.mean()),
         "prompt_accuracy_one_object": float(right[::2].mean()),

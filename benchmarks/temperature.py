@@ -22,7 +22,7 @@ captions, labels = [one["caption"].decode() for one in asked], np.array([one["la
 
 
 def features(pictures):
-    return metrics.seen_by(extractor, pictures)
+    return metrics.predict_images(extractor, pictures)
 
 
 real, figures = features(np.stack([one["image"] for one in others])), {}
@@ -39,7 +39,7 @@ for name in ("fashion-text-vae", "fashion-vae"):
         found = metrics.precision_recall(real, drawn_features)
         measured = {"frechet_distance": distance.result(), "recall": found.recall, "coverage": found.coverage}
         if model.text_encoder:
-            seen = metrics.seen_by(judge, drawn)["label"]
+            seen = metrics.predict_images(judge, drawn)["label"]
             measured["class_right"] = np.mean(seen.argmax(axis=1) == labels)
         figures[name]["at"][temperature] = {metric: float(value) for metric, value in measured.items()}
 report.write("temperature", figures)

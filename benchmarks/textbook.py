@@ -200,7 +200,7 @@ def frechet_distance(generated, real):
 
 
 def features(pictures):
-    return metrics.seen_by(extractor, pictures)
+    return metrics.predict_images(extractor, pictures)
 
 
 def pictures_of(split):

@@ -352,15 +352,15 @@ def test_paths_of_settings_mean_the_same_from_any_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "preset").mkdir()
     chosen = training.Settings("vae", data="folder:pictures", text={"encoder": "preset", "preset": "preset"})
-    found = training.found_from_anywhere(chosen)
+    found = training.with_absolute_paths(chosen)
     assert (found.data, found.text["preset"]) == (f"folder:{tmp_path / 'pictures'}", str(tmp_path / "preset"))
     chosen = training.Settings("diffusion", data="mnist", begin_with="mine", options={"data_dir": "sets"})
-    found = training.found_from_anywhere(chosen)
+    found = training.with_absolute_paths(chosen)
     assert (found.begin_with, found.options["data_dir"]) == (str(tmp_path / "mine"), str(tmp_path / "sets"))
     chosen = training.Settings("vae", begin_with="shapes-vae", options={"data_dir": "gs://sets"}, text={})
-    assert training.found_from_anywhere(chosen) == chosen
+    assert training.with_absolute_paths(chosen) == chosen
     chosen = training.Settings("vae", text={"encoder": "preset", "preset": "bert_tiny_en_uncased"})
-    assert training.found_from_anywhere(chosen) == chosen
+    assert training.with_absolute_paths(chosen) == chosen
 
 
 def test_a_run_goes_on_with_what_only_training_knows(tmp_path):

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tfgen import plotting
 from tfgen.files import save_whole, write_whole
-from tfgen.metrics import seen_by
+from tfgen.metrics import predict_images
 from tfgen.models.image_model import PromptWarning
 
 
@@ -96,7 +96,7 @@ class Measure(keras.callbacks.Callback):
         self.training_seconds, self.measuring_seconds, self._cost = 0.0, 0.0, None
 
     def _features(self, pictures):
-        return seen_by(self.metric.extractor, pictures)
+        return predict_images(self.metric.extractor, pictures)
 
     def on_train_begin(self, logs=None):
         self._writer = tf.summary.create_file_writer(str(self.folder))

@@ -150,7 +150,7 @@ def train(
         "begin_with": begin_with,
     }  # fmt: skip
     wanted = {name: value for name, value in given.items() if value is not None}
-    lasting = training.found_from_anywhere(dataclasses.replace(settings, **wanted))
+    lasting = training.with_absolute_paths(dataclasses.replace(settings, **wanted))
     changes = {name: getattr(lasting, name) for name in wanted if getattr(lasting, name) != getattr(settings, name)}
     if resume:
         if changes:

@@ -174,10 +174,10 @@ class _Reader:
         return self.judge is not None and isinstance(self.judge.output, dict) and name in self.judge.output
 
     def features(self, pictures):
-        return metrics.seen_by(self.extractor, pictures)
+        return metrics.predict_images(self.extractor, pictures)
 
     def logits(self, pictures):
-        return metrics.seen_by(self.judge, pictures)["label"]
+        return metrics.predict_images(self.judge, pictures)["label"]
 
 
 def _training_data(name, source):
@@ -212,7 +212,7 @@ def _scene_rounds(model, judge, num_prompts, num_seeds, scores):
             )
             generated = model.generate(prompts, seed=1_000_000 * seed + 100_000 * num_objects)
             seen, seen_real = judge_attributes(judge, generated), judge_attributes(judge, pictures)
-            right = [metrics.all_right(stated, found).mean() for found in (seen, seen_real)]
+            right = [metrics.all_attributes_match(stated, found).mean() for found in (seen, seen_real)]
             scores.add(f"prompt_accuracy_{kind}", *right)
             if (split, language) != ("test", "en"):
                 continue

@@ -25,7 +25,7 @@ from tfgen.models.diffusion import TextToImageDiffusion
 from tfgen.models.image_model import MAX_PROMPT_CHARACTERS
 from tfgen.models.judge import build_judge, judge_batch, judge_losses
 from tfgen.models.optimizers import ConvolutionalMuon
-from tfgen.models.registry import find_model, find_preset, lasting_name, load_model
+from tfgen.models.registry import absolute_name_or_path, find_model, find_preset, load_model
 from tfgen.models.student import FewStepStudent
 from tfgen.models.vae import VAE
 
@@ -161,13 +161,15 @@ def settings_of_student(teacher):
     if known is None:
         raise ValueError(f"{teacher} has no settings.toml beside it that names its data; give settings by --config")
     shared = {name: getattr(known, name) for name in ("data", "split", "language", "image_size", "options")}
-    return Settings("student", teacher=lasting_name(teacher), **shared)
+    return Settings("student", teacher=absolute_name_or_path(teacher), **shared)
 
 
-def found_from_anywhere(settings):
+def with_absolute_paths(settings):
     """`Settings` whose paths, of data, models, word vectors and presets, mean the same from any folder, as a run may be
     resumed, or repeated, from another."""
-    changes = {name: lasting_name(getattr(settings, name)) for name in ("begin_with", "teacher") if getattr(settings, name)}
+    changes = {
+        name: absolute_name_or_path(getattr(settings, name)) for name in ("begin_with", "teacher") if getattr(settings, name)
+    }
     if settings.data.startswith("folder:") and settings.data != "folder:":
         changes["data"] = "folder:" + _absolute(settings.data.removeprefix("folder:"))
     for table, names in (("options", ["data_dir"]), ("text", ["vectors", "preset"])):
@@ -233,7 +235,7 @@ def train(settings, folder, *, epochs=None, minutes=None, resume=False, verbose=
         raise ValueError(f"{folder} is not empty; give another folder, or add --resume to go on with the run in it")
     if is_first:
         remove_partial(folder)
-    settings = _with_image_size(found_from_anywhere(settings))
+    settings = _with_image_size(with_absolute_paths(settings))
     if not resume:
         settings = _with_inherited(settings)
     try:
@@ -317,7 +319,7 @@ def build(settings, source):
     if beginning is not None:
         if settings.begin_with and getattr(beginning, "text_encoder", None):
             tokenizer, corpus = beginning.text_encoder.tokenizer, _corpus(settings, source)
-            tokenizer.learn_words(corpus)
+            tokenizer.add_words(corpus)
             _check_captions(tokenizer, corpus)
         return beginning
     arguments = {"image_size": shape[0], "image_channels": shape[-1], **settings.model}
@@ -416,7 +418,7 @@ def _with_inherited(settings):
     beside = settings_beside(settings.begin_with) if settings.begin_with else None
     if beside is None:
         return settings
-    names = FAMILIES[settings.family].of_training_alone
+    names = FAMILIES[settings.family].training_only
     inherited = {name: value for name, value in beside.model.items() if name in names}
     return dataclasses.replace(settings, model=inherited | settings.model)
 

@@ -155,7 +155,7 @@ def test_captions_said_loosely_state_the_same(language):
     loose = captions.loosen(texts, 0.3, 1)
     assert 0.2 < np.mean([left != right for left, right in zip(texts, loose, strict=True)]) < 0.4
     assert any("background" not in right and "背景" not in right for right in loose)
-    for stray in ({"en": "there", "zh": "面"}[language], captions.STAND_IN):
+    for stray in ({"en": "there", "zh": "面"}[language], captions.PLACEHOLDER):
         assert any(stray in right and stray not in left for left, right in zip(texts, loose, strict=True))
     words = captions._WORDS[language]
     for text, row in zip(loose, stated, strict=True):

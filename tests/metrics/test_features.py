@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from tfgen.metrics import checked, inception_v3
+from tfgen.metrics import inception_v3, to_float_images
 
 SIZE = 75  # the least that InceptionV3 takes
 
@@ -15,10 +15,12 @@ def test_inception_v3_reads_a_file_of_weights(tmp_path):
     network.save(tmp_path / "weights.h5")
     extractor = inception_v3(str(tmp_path / "weights.h5"), image_size=SIZE)
     images = np.random.default_rng(0).integers(0, 256, (2, SIZE, SIZE, 3)).astype(np.uint8)
-    expected = network.predict_on_batch(checked(images, (SIZE, SIZE, 3)))
-    np.testing.assert_allclose(extractor.predict_on_batch(checked(images, (SIZE, SIZE, 3))), expected, rtol=1e-4, atol=1e-6)
+    expected = network.predict_on_batch(to_float_images(images, (SIZE, SIZE, 3)))
+    np.testing.assert_allclose(
+        extractor.predict_on_batch(to_float_images(images, (SIZE, SIZE, 3))), expected, rtol=1e-4, atol=1e-6
+    )
     assert extractor.name == "inception_v3"
-    grey = checked(images[:, :28, :28, :1], (28, 28, 1))
+    grey = to_float_images(images[:, :28, :28, :1], (28, 28, 1))
     assert extractor.predict_on_batch(grey).shape == (2, 2048)
 
 

@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from tfgen.models import DCGAN
-from tfgen.models.contrastive import describe_the_same
+from tfgen.models.contrastive import positive_pairs
 from tfgen.models.dcgan import LOSSES
 from tfgen.models.layers import picture_to_features
 
@@ -106,7 +106,7 @@ def test_a_real_picture_with_the_nearest_wrong_caption_counts_as_false(make_mode
     given = {"pooled": text["pooled"]}
 
     def loss_of(batch, empty=False):
-        same = describe_the_same(batch, empty)
+        same = positive_pairs(batch, empty)
         return float(model._discriminator_loss(batch["image"], fake, given, same, mix=None, training=False)[0])
 
     def logits(image, pooled):

@@ -7,7 +7,7 @@ from PIL import Image
 import tfgen
 from tfgen import data, training
 from tfgen.data import shapes
-from tfgen.metrics.prompt_accuracy import all_right
+from tfgen.metrics.prompt_accuracy import all_attributes_match
 from tfgen.models.judge import judge_attributes
 from tfgen.models.registry import find_model, shipped_models
 
@@ -24,7 +24,7 @@ def judged(judge, num_objects, split="test"):
         if num_objects == 2 and name.startswith("place"):
             truth[:, column] = -1  # not judged
     images = np.round((shapes.render(scenes).numpy() + 1) * 127.5).astype(np.uint8)
-    return all_right(truth, judge_attributes(judge, images)).mean()
+    return all_attributes_match(truth, judge_attributes(judge, images)).mean()
 
 
 def test_the_shipped_judge_reads_real_renderings():
@@ -38,8 +38,8 @@ def test_the_shipped_judge_reads_real_renderings():
 def test_the_judge_sees_a_wrong_attribute():
     judge = tfgen.load_model("shapes-judge")
     _, stated, images = data.shapes_prompts(300, seed=1)
-    assert all_right(stated, judge_attributes(judge, images)).mean() > 0.98
-    assert all_right(stated, judge_attributes(judge, images[::-1])).mean() < 0.1
+    assert all_attributes_match(stated, judge_attributes(judge, images)).mean() > 0.98
+    assert all_attributes_match(stated, judge_attributes(judge, images[::-1])).mean() < 0.1
 
 
 @pytest.mark.parametrize(
@@ -79,7 +79,7 @@ def test_the_shipped_model_draws_what_it_is_told_in_both_languages():
             assert {names[index] for index in seen[:, COLUMN[name]]} == {value}, prompt
     for language, num_objects, least in (("en", 1, 0.85), ("zh", 1, 0.85), ("en", 2, 0.75)):
         prompts, stated, _ = data.shapes_prompts(24, "test", language, (num_objects,), seed=5)
-        assert all_right(stated, judge_attributes(judge, model.generate(prompts, seed=5))).mean() >= least
+        assert all_attributes_match(stated, judge_attributes(judge, model.generate(prompts, seed=5))).mean() >= least
 
 
 @pytest.mark.parametrize("name", ["shapes-diffusion", "shapes-student"])

@@ -54,7 +54,7 @@ def test_where_captions_had_a_stand_in_it_has_the_place_of_unknown_words(learns)
     tokenizer = text.build_tokenizer(captions.vocabulary_corpus() if learns else loose, 1000, 24)
     if learns:
         tokenizer(["before"])
-        tokenizer.learn_words(loose)
+        tokenizer.add_words(loose)
     for odd, plain in (
         ("please draw a red circle placed on the left!", "□ a red circle □ on the left"),
         ("一个红圆位于右边", "一个红圆□右边"),
@@ -69,9 +69,9 @@ def test_where_captions_had_a_stand_in_it_has_the_place_of_unknown_words(learns)
 
 def test_words_that_there_are_no_pieces_for_are_not_learned():
     tokenizer = text.build_tokenizer(captions.vocabulary_corpus(), 1000, 24)
-    tokenizer.learn_words(["猫", "a redder dot"])
+    tokenizer.add_words(["猫", "a redder dot"])
     assert tokenizer.unknown_words(["红猫 redder"]) == ["猫"]
-    tokenizer.learn_words(["…"])  # captions without a word
+    tokenizer.add_words(["…"])  # captions without a word
     assert tokenizer.unknown_words(["红猫 redder"]) == ["猫"]
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from tfgen.data import shapes
 
 LANGUAGES = ("en", "zh")
-STAND_IN = "□"
+PLACEHOLDER = "□"
 """In a caption, a placeholder for words that say nothing of the picture. A model that learns from such captions can take
 unknown words for it (except one with a preset of keras-nlp, which reads any word)."""
 
@@ -185,8 +185,8 @@ def loosen(texts, part, seed):
     """Say some of the captions of scenes loosely, so that a model learns to read what they say, not their form.
 
     In those, each word that says nothing of what is where is dropped with probability 1/2, "background" too, and half of the
-    dropped ones leave `STAND_IN` in their place; where "background" stays, the colour may follow it. `STAND_IN` and other words
-    that say nothing are strewn in, as remain of a sentence of which the rest is not known.
+    dropped ones leave `PLACEHOLDER` in their place; where "background" stays, the colour may follow it. `PLACEHOLDER` and other
+    words that say nothing are strewn in, as remain of a sentence of which the rest is not known.
 
     Args:
         texts: captions of `describe`.
@@ -206,11 +206,11 @@ def loosen(texts, part, seed):
 
         def otherwise(found):
             if found[0] == " ":  # between two English words that say something
-                return f" {STAND_IN} " if draw() < 1 / 12 else " "
-            kept = found[0] if draw() < 1 / 2 else _pick_evenly(("", f" {STAND_IN} "), draw)
+                return f" {PLACEHOLDER} " if draw() < 1 / 12 else " "
+            kept = found[0] if draw() < 1 / 2 else _pick_evenly(("", f" {PLACEHOLDER} "), draw)
             if draw() >= 1 / 6:
                 return kept
-            strewn = "".join(_pick((f"{STAND_IN} ", *strays), draw) for _ in range(1 + int(3 * draw())))
+            strewn = "".join(_pick((f"{PLACEHOLDER} ", *strays), draw) for _ in range(1 + int(3 * draw())))
             return f" {strewn}{kept}" if draw() < 1 / 2 else f"{kept} {strewn}"
 
         return " ".join(_LEFT_OUT.sub(otherwise, text).split())

@@ -1,10 +1,10 @@
 """Metrics of generated pictures, each as a streaming Keras metric and as a plain function over arrays."""
 
 from tfgen.metrics.elbo import HeldOutELBO as HeldOutELBO
-from tfgen.metrics.features import checked as checked
 from tfgen.metrics.features import feature_extractor as feature_extractor
 from tfgen.metrics.features import inception_v3 as inception_v3
-from tfgen.metrics.features import seen_by as seen_by
+from tfgen.metrics.features import predict_images as predict_images
+from tfgen.metrics.features import to_float_images as to_float_images
 from tfgen.metrics.frechet import FrechetDistance as FrechetDistance
 from tfgen.metrics.frechet import frechet_distance as frechet_distance
 from tfgen.metrics.inception_score import InceptionScore as InceptionScore
@@ -16,7 +16,7 @@ from tfgen.metrics.neighbours import PrecisionRecall as PrecisionRecall
 from tfgen.metrics.neighbours import nearest_neighbours as nearest_neighbours
 from tfgen.metrics.neighbours import precision_recall as precision_recall
 from tfgen.metrics.prompt_accuracy import PromptAccuracy as PromptAccuracy
-from tfgen.metrics.prompt_accuracy import all_right as all_right
+from tfgen.metrics.prompt_accuracy import all_attributes_match as all_attributes_match
 from tfgen.metrics.similarity import PSNR as PSNR
 from tfgen.metrics.similarity import SSIM as SSIM
 from tfgen.metrics.similarity import MultiscaleSSIM as MultiscaleSSIM

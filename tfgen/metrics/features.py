@@ -18,7 +18,7 @@ class FeatureMetric(keras.metrics.Metric):
 
     def __init__(self, extractor, name, **kwargs):
         super().__init__(name=name, **kwargs)
-        self.extractor = one_vector(extractor)
+        self.extractor = check_feature_extractor(extractor)
 
     def update_state(self, real=None, generated=None, sample_weight=None):
         if sample_weight is not None:
@@ -67,14 +67,14 @@ def eager_array(features, name):
     return np.asarray(features)
 
 
-def one_vector(model):
+def check_feature_extractor(model):
     """A Keras model that gives one vector for a picture, or an error."""
     if len(getattr(model.output, "shape", ())) != 2:
         raise ValueError(f"{model.name!r} does not give one vector for a picture; take a part of it by `feature_extractor`")
     return model
 
 
-def finite(*arrays):
+def as_finite(*arrays):
     """Arrays as float64, or an error where one holds NaN or infinity."""
     arrays = [np.asarray(array, np.float64) for array in arrays]
     if not all(np.isfinite(array).all() for array in arrays):
@@ -84,15 +84,15 @@ def finite(*arrays):
 
 def extract(extractor, pictures):
     """Features [B, D] of a batch of pictures, uint8 or float32 in [-1, 1]."""
-    return extractor(checked(pictures, extractor.input_shape[1:]), training=False)
+    return extractor(to_float_images(pictures, extractor.input_shape[1:]), training=False)
 
 
-def seen_by(model, pictures):
+def predict_images(model, pictures):
     """What a Keras model gives, features or classes, for any number of pictures, uint8 or float32 in [-1, 1]."""
-    return model.predict(checked(pictures, model.input_shape[1:]), batch_size=256, verbose=0)
+    return model.predict(to_float_images(pictures, model.input_shape[1:]), batch_size=256, verbose=0)
 
 
-def checked(pictures, shape):
+def to_float_images(pictures, shape):
     """Pictures as float32 in [-1, 1].
 
     Args:

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 
 
-def all_right(stated, seen):
+def all_attributes_match(stated, seen):
     """Whether every attribute that a prompt states is seen in its picture.
 
     Args:
@@ -19,10 +19,10 @@ def all_right(stated, seen):
 
 @keras.saving.register_keras_serializable("tfgen")
 class PromptAccuracy(keras.metrics.Mean):
-    """Part of the pictures for which `all_right` holds."""
+    """Part of the pictures for which `all_attributes_match` holds."""
 
     def __init__(self, name="prompt_accuracy", **kwargs):
         super().__init__(name, **kwargs)
 
     def update_state(self, stated, seen, sample_weight=None):
-        super().update_state(all_right(stated, seen), sample_weight)
+        super().update_state(all_attributes_match(stated, seen), sample_weight)

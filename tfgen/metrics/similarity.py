@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from tfgen.metrics.features import checked
+from tfgen.metrics.features import to_float_images
 
 _WINDOW = 11  # pixels, of the Gaussian window of SSIM
 _SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # Wang et al., 2003
@@ -52,7 +52,7 @@ def multiscale_ssim(first, second):
 
 
 def _pairs(first, second, smallest):
-    first, second = (checked(pictures, (None, None, None)) for pictures in (first, second))
+    first, second = (to_float_images(pictures, (None, None, None)) for pictures in (first, second))
     if first.shape[1:] != second.shape[1:]:
         raise ValueError(f"pictures are of shapes {tuple(first.shape)} and {tuple(second.shape)}; give pairs of one shape")
     if min(first.shape[1:3]) < smallest:

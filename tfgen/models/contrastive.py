@@ -16,7 +16,7 @@ from tfgen.models.image_model import num_replicas, results_of, take_step
 from tfgen.models.judge import NUM_CLASSES, judge_batch, judge_losses
 from tfgen.models.layers import picture_to_features
 
-INVERSE_TEMPERATURE = 14.0  # where CLIP starts; on small pictures it need not be learned
+LOGIT_SCALE = 14.0  # where CLIP starts; on small pictures it need not be learned
 
 
 def picture_encoder(image_size, image_channels, text_width, num_blocks=0):
@@ -27,7 +27,7 @@ def picture_encoder(image_size, image_channels, text_width, num_blocks=0):
     return keras.Model(image, vector, name="picture_encoder")
 
 
-def describe_the_same(batch, empty=False):
+def positive_pairs(batch, empty=False):
     """Which captions of a batch are right of which pictures, bool [B, B]: [i, j] is true where caption i fits picture j as well
     as its own, being of the same class, or, without classes, in the same words; or where it is emptied, `empty` bool [B]."""
     known = batch["label"][:, None] if "label" in batch else batch["token_ids"]
@@ -38,10 +38,10 @@ def describe_the_same(batch, empty=False):
 def matching_scores(text, pictures):
     """Logits of caption i to belong to picture j, [B, B], of their vectors [B, D]."""
     text, pictures = tf.math.l2_normalize(text, axis=-1), tf.math.l2_normalize(pictures, axis=-1)
-    return INVERSE_TEMPERATURE * tf.matmul(text, pictures, transpose_b=True)
+    return LOGIT_SCALE * tf.matmul(text, pictures, transpose_b=True)
 
 
-def nearest_wrong_captions(text, same):
+def hardest_negatives(text, same):
     """The hardest negative caption of each picture: of those in the batch that are wrong the one whose vector is nearest to its
     own, int [B], from the captions' vectors [B, D]; and whether any is wrong, bool [B]. One at random is wrong in most that it
     says, and a discriminator would learn to look at the background alone (negatives this hard: Faghri et al., 2018,
@@ -53,7 +53,7 @@ def nearest_wrong_captions(text, same):
 
 def matching_loss(scores, same):
     """Mean cross-entropy, in nats, of finding a caption's picture and a picture's caption in the batch (Radford et al.,
-    section 2.3), where all that `describe_the_same` names are equally right."""
+    section 2.3), where all that `positive_pairs` names are equally right."""
     losses = []
     for logits, right in ((scores, same), (tf.transpose(scores), tf.transpose(same))):
         right = tf.cast(right, tf.float32)
@@ -62,7 +62,7 @@ def matching_loss(scores, same):
     return tf.reduce_mean(losses)
 
 
-def finding_loss(picture_encoder, pictures, pooled, same):
+def contrastive_loss(picture_encoder, pictures, pooled, same):
     """`matching_loss` of pictures and the captions' vectors [B, D]: low where the pictures show what their captions say."""
     return matching_loss(matching_scores(pooled, picture_encoder(pictures)), same)
 
@@ -104,7 +104,7 @@ class CaptionMatcher(keras.Model):
         with tf.GradientTape() as tape:
             pooled = self.text_encoder.encode(batch)["pooled"]
             if self.picture_encoder:
-                same = describe_the_same(batch)
+                same = positive_pairs(batch)
                 scores = matching_scores(pooled, self.picture_encoder(batch["image"], training=True))
                 losses.append(matching_loss(scores, same))
                 found = tf.gather(same, tf.argmax(scores, axis=-1), axis=1, batch_dims=1)

@@ -5,7 +5,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 from tfgen.diffusion.noise import gaussian
-from tfgen.models.contrastive import describe_the_same, finding_loss, nearest_wrong_captions, picture_encoder
+from tfgen.models.contrastive import contrastive_loss, hardest_negatives, picture_encoder, positive_pairs
 from tfgen.models.image_model import ImageModel, check_at_least, one_graph
 from tfgen.models.layers import features_to_picture, picture_to_features
 
@@ -101,7 +101,7 @@ class DCGAN(ImageModel):
         "adversarial_loss", "spectral_normalization", "gradient_penalty", "r1_penalty", "mode_seeking",
         "matching_weight", "caption_dropout", "ema_half_life",
     )  # fmt: skip
-    of_training_alone = ("ema_half_life", "matching_weight")
+    training_only = ("ema_half_life", "matching_weight")
     of_network = ("text_conditioning", "latent_size", "width", "dense", "num_blocks", "spectral_normalization")
 
     def __init__(
@@ -182,16 +182,16 @@ class DCGAN(ImageModel):
     def update(self, batch, noise):
         """One step of each optimizer on a batch and the numbers of `draw_noise`; returns the metrics."""
         with tf.GradientTape() as tape:
-            text = self._text(batch, noise["empty"])
+            text = self.pooled_captions(self.text_encoder, batch, noise["empty"])
             # Through the pictures the text encoder could lower the discriminator's loss by leading the generator astray.
             fake = tf.stop_gradient(self.generator({"latents": noise["discriminator_latents"], **text}, training=True))
-            same = describe_the_same(batch, noise["empty"]) if text else None
+            same = positive_pairs(batch, noise["empty"]) if text else None
             loss, accuracy = self._discriminator_loss(batch["image"], fake, text, same, noise["mix"])
             judging_loss = loss
             if self.matching_weight:
                 # Of real pictures alone, else generator and picture encoder would agree on captions hidden in the pictures.
-                judging_loss += finding_loss(self.picture_encoder, batch["image"], text["pooled"], same)
-        self.descend(tape, judging_loss, "discriminator_optimizer")
+                judging_loss += contrastive_loss(self.picture_encoder, batch["image"], text["pooled"], same)
+        self.minimize(tape, judging_loss, "discriminator_optimizer")
 
         report = {}
         with tf.GradientTape() as tape:
@@ -200,17 +200,11 @@ class DCGAN(ImageModel):
             if self.mode_seeking:
                 generator_loss += self.mode_seeking * self._likeness(fake, text, noise)
             if self.matching_weight:
-                report["matching_loss"] = finding_loss(self.picture_encoder, fake, text["pooled"], same)
+                report["matching_loss"] = contrastive_loss(self.picture_encoder, fake, text["pooled"], same)
                 generator_loss += self.matching_weight * report["matching_loss"]
-        self.descend(tape, generator_loss, "optimizer")
+        self.minimize(tape, generator_loss, "optimizer")
         self.average_weights(tf.shape(batch["image"])[0])
         return report | {"generator_loss": generator_loss, "discriminator_loss": loss, "discriminator_accuracy": accuracy}
-
-    def _text(self, batch, empty=None):
-        """What of the captions steers the networks: the pooled vector."""
-        if self.text_encoder is None:
-            return {}
-        return {"pooled": self.text_encoder.encode(batch, empty)["pooled"]}
 
     def _logits(self, image, text, wrong=None, training=True):
         """Logits [B, 1] of pictures with their captions, and with each a wrong one, where given, [B, 2]."""
@@ -220,11 +214,11 @@ class DCGAN(ImageModel):
         return self.discriminator({"image": image, "pooled": tf.stack(captions, axis=1)}, training=training)
 
     def _discriminator_loss(self, real, fake, text, same, mix, training=True):
-        """The mean loss, and how often it is right; `same` as of `describe_the_same`, `mix` for the gradient penalty."""
+        """The mean loss, and how often it is right; `same` as of `positive_pairs`, `mix` for the gradient penalty."""
         discriminator_loss = LOSSES[self.adversarial_loss][0]
         wrong = None
         if text and self.text_conditioning == "matching_aware":
-            nearest, any_is_wrong = nearest_wrong_captions(text["pooled"], same)
+            nearest, any_is_wrong = hardest_negatives(text["pooled"], same)
             wrong = tf.gather(text["pooled"], nearest)
         with tf.GradientTape() as tape:
             tape.watch(real)
@@ -265,14 +259,14 @@ class DCGAN(ImageModel):
     def test_step(self, batch):
         """The losses on held-out pictures, of the averaged generator, with the same noise at every call."""
         noise = self.draw_noise(tf.shape(batch["image"])[0], tf.constant([0, 0]))
-        text = self._text(batch)
-        same = describe_the_same(batch) if text else None
+        text = self.pooled_captions(self.text_encoder, batch)
+        same = positive_pairs(batch) if text else None
         fake = self._draw(noise["generator_latents"], batch.get("token_ids"))
         loss, accuracy = self._discriminator_loss(batch["image"], fake, text, same, noise["mix"], training=False)
         generator_loss = tf.reduce_mean(LOSSES[self.adversarial_loss][1](self._logits(fake, text, training=False)))
         report = {"generator_loss": generator_loss, "discriminator_loss": loss, "discriminator_accuracy": accuracy}
         if self.matching_weight:
-            report["matching_loss"] = finding_loss(self.picture_encoder, fake, text["pooled"], same)
+            report["matching_loss"] = contrastive_loss(self.picture_encoder, fake, text["pooled"], same)
         return self.track(batch, **report)
 
     @one_graph

@@ -71,7 +71,7 @@ class TextToImageDiffusion(ImageModel):
     of_network = ("patch_size", "channels", "num_blocks", "num_heads", "schedule", "parameterisation")
 
     metric_names = ("loss", "x0_error")
-    reads_path = False  # whether guidance scale and number of steps are inputs of the U-Net
+    path_conditioned = False  # whether guidance scale and number of steps are inputs of the U-Net
 
     def __init__(
         self, text_encoder, image_size=32, image_channels=3, *, patch_size=2, channels=(64, 128), num_blocks=1, num_heads=4,
@@ -101,16 +101,16 @@ class TextToImageDiffusion(ImageModel):
         if len(self.guidance_interval) != 2 or not 0 <= self.guidance_interval[0] < self.guidance_interval[1] <= 1:
             raise ValueError(f"guidance_interval is {guidance_interval!r}; give two times from 0 to 1, the earlier first")
         self.sampling_settings(None, None, None, None)  # refuses unusable ones before the training, not after it
-        self.unet = self.make_unet(self.reads_path)
+        self.unet = self.make_unet(self.path_conditioned)
         self.add_averages("text_encoder", "unet")
         self.built = True
 
-    def make_unet(self, reads_path):
+    def make_unet(self, path_conditioned):
         """An untrained U-Net by the settings."""
         return unet(
             self.image_size, self.image_channels, self.text_encoder.tokenizer.caption_length, self.text_encoder.width,
             patch_size=self.patch_size, channels=self.channels, num_blocks=self.num_blocks, num_heads=self.num_heads,
-            reads_path=reads_path,
+            path_conditioned=path_conditioned,
         )  # fmt: skip
 
     @property
@@ -130,8 +130,8 @@ class TextToImageDiffusion(ImageModel):
         """
         steps = self.sampling_settings(steps, None, None, None)["steps"]
         token_ids = self.tokenize([prompt])
-        words = self.text_encoder.tokenizer.words_of(token_ids[0].numpy())
-        features = self.steering(token_ids, self.guidance_scale, steps)
+        words = self.text_encoder.tokenizer.ids_to_tokens(token_ids[0].numpy())
+        features = self.conditioning(token_ids, self.guidance_scale, steps)
         attention = [layer for layer in self.averaged_unet.layers if isinstance(layer, PixelTextAttention)]
         before = keras.Model(self.averaged_unet.input, {layer.name: layer.input[0] for layer in attention})
         times, maps, images = [], [], []
@@ -196,7 +196,7 @@ class TextToImageDiffusion(ImageModel):
         """One step of each optimizer on a batch and the numbers of `draw_noise`; returns the metrics."""
         with tf.GradientTape() as tape:
             loss, x0_error = self.batch_losses(batch, noise, self.text_encoder, self.unet)
-        self.descend(tape, loss, "optimizer", "text_optimizer")
+        self.minimize(tape, loss, "optimizer", "text_optimizer")
         self.average_weights(tf.shape(batch["image"])[0])
         return {"loss": loss, "x0_error": x0_error}
 
@@ -264,7 +264,7 @@ class TextToImageDiffusion(ImageModel):
         """A function from a step of the sampler to its noise [B, H, W, C]."""
         return lambda step: gaussian(seeds, self.image_shape, stream=step + 1)
 
-    def steering(self, token_ids, guidance_scale, steps):
+    def conditioning(self, token_ids, guidance_scale, steps):
         """What steers the averaged U-Net, for prompts [B, T]: features of the text, and scale and steps if it reads those."""
         return self.averaged_text_encoder(token_ids, token_ids != 0)
 
@@ -274,5 +274,5 @@ class TextToImageDiffusion(ImageModel):
         def denoise(x, t, features):
             return self.estimate(x, t, features, self.averaged_unet)
 
-        positive, negative = (self.steering(one, guidance_scale, steps) for one in (token_ids, negative_token_ids))
+        positive, negative = (self.conditioning(one, guidance_scale, steps) for one in (token_ids, negative_token_ids))
         return classifier_free(denoise, positive, negative, guidance_scale, self.guidance_rescale, self.guidance_interval)

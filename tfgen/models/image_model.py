@@ -59,11 +59,11 @@ class ImageModel(keras.Model):
         metric_names: what `train_step` and `test_step` report.
 
     Class attributes: `settings` names the constructor's arguments but text_encoder, all kept as attributes. Of those,
-    `of_training_alone` are 0 in a finished model, and `of_network` say to which network its weights belong.
+    `training_only` are 0 in a finished model, and `of_network` say to which network its weights belong.
     """
 
     settings = ()
-    of_training_alone = ("ema_half_life",)
+    training_only = ("ema_half_life",)
     of_network = ()
 
     def __init__(self, image_size, image_channels, text_encoder, caption_dropout, ema_half_life, metric_names, **kwargs):
@@ -96,7 +96,7 @@ class ImageModel(keras.Model):
                 network = copy
             setattr(self, f"averaged_{name}", network)
 
-    def descend(self, tape, loss, *names):
+    def minimize(self, tape, loss, *names):
         """One step of the named optimizers down a loss, this replica's mean."""
         variables = {name: self.optimized_variables[name] for name in names}
         # Gradients are added up over the replicas, so each gives its share of the mean over all of them.
@@ -120,7 +120,7 @@ class ImageModel(keras.Model):
 
     def averaged_model(self):
         """A model of the averaged weights alone, without optimizer: what is shipped and exported."""
-        settings = {name: 0 if name in self.of_training_alone else getattr(self, name) for name in self.settings}
+        settings = {name: 0 if name in self.training_only else getattr(self, name) for name in self.settings}
         model = type(self)(text_encoder=self.text_encoder and self.averaged_text_encoder.copy(), name=self.name, **settings)
         for name in self.averaged_names:
             getattr(model, name).set_weights(getattr(self, f"averaged_{name}").get_weights())
@@ -135,7 +135,7 @@ class ImageModel(keras.Model):
             TypeError: a setting that would make another network.
         """
         cls.refuse_another_network(other, settings)
-        known = {name: getattr(other, name) for name in cls.settings if name not in cls.of_training_alone}
+        known = {name: getattr(other, name) for name in cls.settings if name not in cls.training_only}
         model = cls(text_encoder=other.text_encoder and other.averaged_text_encoder.copy(), **{**known, **settings})
         for name in other.averaged_names:
             for network in (getattr(model, name), getattr(model, f"averaged_{name}")):
@@ -295,6 +295,11 @@ class ImageModel(keras.Model):
         if self.text_encoder is None:
             return {}
         return {"pooled": self.averaged_text_encoder(token_ids, token_ids != 0)["pooled"]}
+
+    @staticmethod
+    def pooled_captions(text_encoder, batch, empty=None):
+        """The same of a training batch, by the given encoder or None; where `empty`, bool [B], of the empty caption."""
+        return {"pooled": text_encoder.encode(batch, empty)["pooled"]} if text_encoder else {}
 
     def _check_prompts(self, prompts, negative_prompts):
         if self.text_encoder is None:

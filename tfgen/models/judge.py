@@ -6,7 +6,7 @@ import tensorflow as tf
 from keras import layers
 
 from tfgen.data import shapes
-from tfgen.metrics import seen_by
+from tfgen.metrics import predict_images
 
 # The attributes of one object or two, solid ones; three objects and textures are not judged.
 NUM_CLASSES = {
@@ -69,7 +69,7 @@ def judge_attributes(judge, images):
     Returns:
         int32 [N, len(shapes.ATTRIBUTES)], -1 where an attribute does not apply.
     """
-    logits = seen_by(judge, images)
+    logits = predict_images(judge, images)
     seen = np.full((len(images), len(shapes.ATTRIBUTES)), -1, np.int32)
     column = {name: seen[:, index] for index, name in enumerate(shapes.ATTRIBUTES)}
     for name in NUM_CLASSES:

@@ -66,7 +66,7 @@ def find_model(name_or_path):
     )
 
 
-def lasting_name(name_or_path):
+def absolute_name_or_path(name_or_path):
     """A name or path that means the same model from any folder."""
     return str(name_or_path) if str(name_or_path) in shipped_models() else os.path.abspath(name_or_path)
 

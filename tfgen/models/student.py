@@ -55,13 +55,13 @@ class FewStepStudent(TextToImageDiffusion):
         "image_size", "image_channels", "patch_size", "channels", "num_blocks", "num_heads", "schedule", "parameterisation",
         "max_loss_weight", "time_shift", "caption_dropout", "ema_half_life", "keeps_teacher", "steps", "guidance_scale",
     )  # fmt: skip
-    of_training_alone = ("ema_half_life", "keeps_teacher")
+    training_only = ("ema_half_life", "keeps_teacher")
     metric_names = ("path_error", "distance", "fake_loss")
 
-    reads_path = True
+    path_conditioned = True
     # Traced once for all their calls in a training step and in a SavedModel; one by one they would take longer.
     estimate = tf.function(TextToImageDiffusion.estimate, reduce_retracing=True, autograph=False)
-    _text = tf.function(TextToImageDiffusion.steering, reduce_retracing=True, autograph=False)
+    _traced_conditioning = tf.function(TextToImageDiffusion.conditioning, reduce_retracing=True, autograph=False)
 
     def __init__(
         self, text_encoder, image_size=32, image_channels=3, *, time_shift=2.0, keeps_teacher=False, steps=4, **settings
@@ -73,7 +73,7 @@ class FewStepStudent(TextToImageDiffusion):
         super().__init__(text_encoder, image_size, image_channels, time_shift=time_shift, steps=steps, **settings)
         self.keeps_teacher = keeps_teacher
         if keeps_teacher:
-            self.teacher_unet, self.fake_unet = self.make_unet(reads_path=False), self.make_unet(reads_path=True)
+            self.teacher_unet, self.fake_unet = self.make_unet(path_conditioned=False), self.make_unet(path_conditioned=True)
             self.teacher_unet.trainable = False
 
     @classmethod
@@ -168,8 +168,8 @@ class FewStepStudent(TextToImageDiffusion):
             off_color = tf.nn.avg_pool2d(drawn - goal, self.image_size // _GRID, self.image_size // _GRID, "SAME")
             matching_loss = tf.reduce_mean(off_color**2) - tf.reduce_mean(direction * drawn)
             loss = path_error + matching_loss
-        self.descend(tape, loss, "optimizer")
-        self.descend(fake_tape, fake_loss, "fake_optimizer")
+        self.minimize(tape, loss, "optimizer")
+        self.minimize(fake_tape, fake_loss, "fake_optimizer")
         self.average_weights(tf.shape(drawn)[0])
         return {"path_error": path_error, "distance": distance, "fake_loss": fake_loss}
 
@@ -257,11 +257,11 @@ class FewStepStudent(TextToImageDiffusion):
             raise ValueError(f"steps is {settings['steps']}; a few-step student has learned to draw in 1, 2 or 4")
         return settings
 
-    def steering(self, token_ids, guidance_scale, steps):
+    def conditioning(self, token_ids, guidance_scale, steps):
         num_images = tf.shape(token_ids)[:1]
         path = {"guidance_scale": guidance_scale, "num_steps": float(steps)}
         return {
-            **self._text(token_ids, None, None),
+            **self._traced_conditioning(token_ids, None, None),
             **{name: tf.broadcast_to(value, num_images) for name, value in path.items()},
         }
 
@@ -269,10 +269,10 @@ class FewStepStudent(TextToImageDiffusion):
         """A function (x, t) -> estimate of x0. A negative prompt takes the place of the empty one in guidance,
         positive + (scale - 1) (empty - negative), for which the network is called twice more."""
         empty = self._empty_captions(tf.shape(token_ids)[0])
-        wanted, scale = self.steering(token_ids, guidance_scale, steps), tf.reshape(guidance_scale, [-1, 1, 1, 1])
+        wanted, scale = self.conditioning(token_ids, guidance_scale, steps), tf.reshape(guidance_scale, [-1, 1, 1, 1])
         turns = tf.reduce_any(negative_token_ids != empty)
         towards, away = tf.cond(
-            turns, lambda: [self.steering(one, 1.0, steps) for one in (empty, negative_token_ids)], lambda: [wanted, wanted]
+            turns, lambda: [self.conditioning(one, 1.0, steps) for one in (empty, negative_token_ids)], lambda: [wanted, wanted]
         )
 
         def denoise(x, t):

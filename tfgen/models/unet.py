@@ -12,7 +12,7 @@ from tfgen.models.layers import ConditionedBlock, PixelTextAttention, PositionEm
 
 
 def unet(
-    image_size, image_channels, text_length, text_width, *, patch_size, channels, num_blocks, num_heads, reads_path=False
+    image_size, image_channels, text_length, text_width, *, patch_size, channels, num_blocks, num_heads, path_conditioned=False
 ):  # fmt: skip
     """Build the network.
 
@@ -25,7 +25,7 @@ def unet(
         num_blocks: residual blocks of a level, on the way down and on the way up.
         num_heads: attention heads, behind the last block at the coarsest grid, each way; where that is the only one, on the way
             down alone: behind the last block of all no layers are left to use what the words say.
-        reads_path: whether how closely to follow the prompt is an input, `guidance_scale` [B] (Meng et al., 2023,
+        path_conditioned: whether how closely to follow the prompt is an input, `guidance_scale` [B] (Meng et al., 2023,
             arXiv:2210.03142, section 3.1), and in how many steps to draw, `num_steps` [B].
 
     Returns:
@@ -47,14 +47,14 @@ def unet(
     width = 2 * channels[-1]
     time = layers.Dense(width, activation="silu", name="time")(SinusoidalEmbedding(128, name="time_sinusoids")(t))
     text = layers.Dense(width, name="text")(pooled)
-    steering, inputs = layers.Dense(width, name="time_output")(time) + text, {}
-    if reads_path:
+    conditioning, inputs = layers.Dense(width, name="time_output")(time) + text, {}
+    if path_conditioned:
         scale, num_steps = (inputs.setdefault(name, keras.Input((), name=name)) for name in ("guidance_scale", "num_steps"))
         for name, value in (("guidance", scale / 10), ("num_steps", 1 / num_steps)):
             sinusoids = SinusoidalEmbedding(128, name=f"{name}_sinusoids")(value)
             # Zero at first: a network that reads neither, whose weights it may begin with.
-            steering = steering + layers.Dense(width, kernel_initializer="zeros", name=f"{name}_output")(sinusoids)
-    condition = layers.Activation("silu", name="condition")(steering)
+            conditioning = conditioning + layers.Dense(width, kernel_initializer="zeros", name=f"{name}_output")(sinusoids)
+    condition = layers.Activation("silu", name="condition")(conditioning)
 
     def blocks(x, level, way):
         for i in range(num_blocks):

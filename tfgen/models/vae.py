@@ -13,7 +13,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 from tfgen.diffusion.noise import gaussian
-from tfgen.models.contrastive import describe_the_same, finding_loss, picture_encoder
+from tfgen.models.contrastive import contrastive_loss, picture_encoder, positive_pairs
 from tfgen.models.image_model import ImageModel, check_at_least, num_replicas, one_graph, picture_seeds, to_uint8
 from tfgen.models.layers import features_to_picture, picture_to_features
 
@@ -94,7 +94,7 @@ class VAE(ImageModel):
         "image_size", "image_channels", "latent_size", "width", "dense", "num_blocks", "likelihood", "deviation", "beta",
         "free_bits", "annealing_images", "matching_weight", "temperature", "caption_dropout", "ema_half_life",
     )  # fmt: skip
-    of_training_alone = ("ema_half_life", "matching_weight")
+    training_only = ("ema_half_life", "matching_weight")
     of_network = ("latent_size", "width", "dense", "num_blocks", "likelihood")
 
     def __init__(
@@ -166,7 +166,7 @@ class VAE(ImageModel):
             seen = tf.cast(self.optimizer.iterations, tf.float32) * tf.cast(num_replicas() * num_images, tf.float32)
             beta *= tf.minimum(1.0, seen / self.annealing_images)
         with tf.GradientTape(persistent=True) as tape:
-            text = self._text(batch, self.text_encoder, noise["empty"])
+            text = self.pooled_captions(self.text_encoder, batch, noise["empty"])
             posterior, prior = self.encoder({"image": batch["image"], **text}), _expected(text, self.prior)
             given = {"latents": _drawn(posterior, noise["eps"]), **text}
             if self.matching_weight:
@@ -185,40 +185,37 @@ class VAE(ImageModel):
             loss = tf.reduce_mean(reconstruction) + beta * charged
             matching = {}
             if self.matching_weight:
-                same = describe_the_same(batch, noise["empty"])
+                same = positive_pairs(batch, noise["empty"])
                 drawn = self._pictures(logits[num_images:])
                 of_real, of_drawn = (
-                    finding_loss(self.picture_encoder, pictures, text["pooled"], same) for pictures in (batch["image"], drawn)
+                    contrastive_loss(self.picture_encoder, pictures, text["pooled"], same)
+                    for pictures in (batch["image"], drawn)
                 )
                 loss += self.matching_weight * (of_real + of_drawn)
                 matching["matching_loss"] = of_drawn
-        self.descend(tape, loss, "optimizer")
+        self.minimize(tape, loss, "optimizer")
         if matching:
             # From drawn pictures this network would learn to find captions that decoder and it had agreed to hide in them.
-            self.descend(tape, of_real, "matching_optimizer")
+            self.minimize(tape, of_real, "matching_optimizer")
         self.average_weights(num_images)
         return _report(loss, reconstruction, kl) | matching
-
-    def _text(self, batch, text_encoder, empty=None):
-        """What of the captions steers the networks: the pooled vector."""
-        return {"pooled": text_encoder.encode(batch, empty)["pooled"]} if text_encoder else {}
 
     def test_step(self, batch):
         reconstruction, kl, _ = self.elbo_terms(batch)
         loss = tf.reduce_mean(reconstruction) + self.beta * tf.reduce_mean(tf.reduce_sum(kl, axis=1))
         report = _report(loss, reconstruction, kl)
         if self.matching_weight:
-            text = self._text(batch, self.averaged_text_encoder)
+            text = self.pooled_captions(self.averaged_text_encoder, batch)
             eps = gaussian(picture_seeds(batch["image"]), (self.latent_size,))
             drawn = self.draw(_drawn(self.averaged_prior(text), eps), text)
-            report["matching_loss"] = finding_loss(self.picture_encoder, drawn, text["pooled"], describe_the_same(batch))
+            report["matching_loss"] = contrastive_loss(self.picture_encoder, drawn, text["pooled"], positive_pairs(batch))
         return self.track(batch, **report)
 
     def elbo_terms(self, batch):
         """Reconstruction [B] and KL [B, latent_size] in nats, and the latents' means [B, latent_size], of held-out pictures by
         the averaged networks. A picture's noise is a function of its pixels: the same alone and in any batch."""
         eps = gaussian(picture_seeds(batch["image"]), (self.latent_size,))
-        text = self._text(batch, self.averaged_text_encoder)
+        text = self.pooled_captions(self.averaged_text_encoder, batch)
         posterior = self.averaged_encoder({"image": batch["image"], **text})
         logits = self.averaged_decoder({"latents": _drawn(posterior, eps), **text})
         kl = _kl(posterior, _expected(text, self.averaged_prior))

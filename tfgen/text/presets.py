@@ -47,7 +47,7 @@ class PresetTokenizer(keras.layers.Layer):
         """Which texts [B] have more tokens than there is room for, bool [B]."""
         return self._in_graph(tf.convert_to_tensor(texts, tf.string))[1]
 
-    def learn_words(self, captions):
+    def add_words(self, captions):
         """Count the words of these captions to those that the image model learns."""
         if self.words is not None:
             self._know(sorted({*self.words, *caption_words(captions)}))
@@ -65,7 +65,7 @@ class PresetTokenizer(keras.layers.Layer):
         captions = tf.strings.unicode_transcode(captions, "UTF-8", "UTF-8", errors="replace")
         captions = normalized if self.normalizes else captions
         if self._known is not None:
-            captions = tf.where(self._known.name_something(normalized), captions, "")
+            captions = tf.where(self._known.has_content_word(normalized), captions, "")
         pieces = tf.cast(self.tokenizer(captions), tf.int32) + 1
         start, end = self._ends()
         room = self.caption_length - len(start) - len(end)
@@ -84,7 +84,7 @@ class PresetTokenizer(keras.layers.Layer):
         """Words of prompts that were in no caption, in their order, each once."""
         return [] if self.words is None else unknown_words(prompts, self.words)
 
-    def words_of(self, token_ids):
+    def ids_to_tokens(self, token_ids):
         """The pieces that the ids [T] of a caption stand for, padding left out."""
         return [self.tokenizer.id_to_token(int(token) - 1) for token in token_ids if token]
 

@@ -7,7 +7,7 @@ import keras_nlp
 import numpy as np
 import tensorflow as tf
 
-from tfgen.data.captions import STAND_IN
+from tfgen.data.captions import PLACEHOLDER
 from tfgen.text.normalization import normalize
 from tfgen.text.words import CaptionWords, caption_words, unknown_words
 
@@ -20,8 +20,8 @@ class CaptionTokenizer(keras_nlp.tokenizers.WordPieceTokenizer):
 
     Texts are normalised (`tfgen.text.normalize`), Chinese is split into characters; what is longer is cut. It runs in a
     TensorFlow graph, so an exported model takes plain strings. Words that were in no caption are passed over; if captions had
-    `tfgen.data.captions.STAND_IN`, one takes the place of each run of them. A text without a word that says what to draw is as
-    the empty one. WordPiece: Wu et al., 2016, arXiv:1609.08144.
+    `tfgen.data.captions.PLACEHOLDER`, one takes the place of each run of them. A text without a word that says what to draw is
+    as the empty one. WordPiece: Wu et al., 2016, arXiv:1609.08144.
 
     Args:
         vocabulary: list of pieces, or a file with one a line; its first four are [PAD], [UNK], [CLS], [SEP].
@@ -60,8 +60,8 @@ class CaptionTokenizer(keras_nlp.tokenizers.WordPieceTokenizer):
     def _token_ids(self, inputs):
         inputs = normalize(inputs)
         # In pieces, a word that was in no caption would say what those pieces say in others.
-        pieces = tf.cast(super().tokenize(self._known.pass_over(inputs)), tf.int32)  # [B, T - 1]
-        pieces = tf.where(self._known.name_something(inputs)[:, None], pieces, 0)
+        pieces = tf.cast(super().tokenize(self._known.drop_unknown_words(inputs)), tf.int32)  # [B, T - 1]
+        pieces = tf.where(self._known.has_content_word(inputs)[:, None], pieces, 0)
         pieces, is_cut = pieces[:, :-1], pieces[:, -1] != 0
         lengths = tf.reduce_sum(tf.cast(pieces != 0, tf.int32), axis=1)
         start, end = _RESERVED.index("[CLS]"), _RESERVED.index("[SEP]")
@@ -73,13 +73,13 @@ class CaptionTokenizer(keras_nlp.tokenizers.WordPieceTokenizer):
         ends = [_RESERVED.index("[CLS]"), _RESERVED.index("[SEP]")]
         return np.array(ends + [0] * (self.caption_length - 2), np.int32)
 
-    def learn_words(self, captions):
+    def add_words(self, captions):
         """Add the words of these captions to those that are read, except words that would need the piece [UNK]."""
         words = caption_words(captions)
         if not words:
             return
         pieces = tf.cast(super().tokenize(tf.constant(words)), tf.int32)
-        is_spelled = tf.reduce_all(pieces != _RESERVED.index("[UNK]"), axis=1).numpy() | (np.array(words) == STAND_IN)
+        is_spelled = tf.reduce_all(pieces != _RESERVED.index("[UNK]"), axis=1).numpy() | (np.array(words) == PLACEHOLDER)
         self.words = sorted({*self.words, *(word for word, spelled in zip(words, is_spelled, strict=True) if spelled)})
         for made_of_them in ("_known", "_in_graph"):
             self.__dict__.pop(made_of_them, None)
@@ -88,7 +88,7 @@ class CaptionTokenizer(keras_nlp.tokenizers.WordPieceTokenizer):
         """Words of prompts that were in no caption, in their order, each once."""
         return unknown_words(prompts, self.words)
 
-    def words_of(self, token_ids):
+    def ids_to_tokens(self, token_ids):
         """The pieces that the ids [T] of a caption stand for, padding left out."""
         return [self.id_to_token(int(token)) for token in token_ids if token]
 

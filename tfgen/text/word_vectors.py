@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from tfgen.data.captions import STAND_IN
+from tfgen.data.captions import PLACEHOLDER
 from tfgen.text.encoders import TextEncoder, pooled_mean
 from tfgen.text.words import WordTokenizer, preprocess
 
@@ -111,7 +111,7 @@ def build_word_vector_encoder(captions, vectors=None, sequence_length=32, **sett
         vectors = train_word_vectors(captions, settings.get("vector_size", 64))
     elif isinstance(vectors, str | Path):
         vectors = load_word_vectors(vectors)
-    words = sorted({word for stages in preprocess(captions) for word in stages.kept} - {STAND_IN})
+    words = sorted({word for stages in preprocess(captions) for word in stages.kept} - {PLACEHOLDER})
     tokenizer = WordTokenizer(words, sequence_length)
     encoder = WordVectorEncoder(tokenizer, **{**settings, "vector_size": vectors.vector_size})
     table = np.zeros(encoder.embedding.embeddings.shape, np.float32)

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfgen.data.captions import STAND_IN
+from tfgen.data.captions import PLACEHOLDER
 from tfgen.text.normalization import normalize
 
 # Words that say nothing about a picture. A usual list would hold "above", "in" and "not" too: here they say what is where.
@@ -21,7 +21,7 @@ STOP_WORDS = (
 # Words that say nothing of what a picture shows.
 FILLER_WORDS = (
     *STOP_WORDS, "on", "in", "at", "picture", "photo", "image", "drawing", "background", "backdrop", "画", "图", "图片", "图像",
-    "照片", "一张", "背景", "上", "在", STAND_IN,
+    "照片", "一张", "背景", "上", "在", PLACEHOLDER,
 )  # fmt: skip
 _BREAK = "|"  # between two words that do not touch; no letter, number or symbol
 _PADDING, _UNKNOWN, _START = range(3)
@@ -72,26 +72,26 @@ class CaptionWords:
 
     def __init__(self, words, marks=()):
         self.words = list(words)
-        self._known = WordIndex(sorted({*self.words, *marks} - {STAND_IN}))
-        self._stand_in = STAND_IN if STAND_IN in self.words else ""
+        self._known = WordIndex(sorted({*self.words, *marks} - {PLACEHOLDER}))
+        self._placeholder = PLACEHOLDER if PLACEHOLDER in self.words else ""
         fillers = {*FILLER_WORDS, *"".join(word for word in FILLER_WORDS if not word.isascii())}
         self._names = WordIndex([word for word in self.words if word not in fillers] or [" "])  # a space is no unit
 
-    def name_something(self, texts):
+    def has_content_word(self, texts):
         """Whether normalised texts [B] hold a word that says what to draw, bool [B]."""
         return tf.reduce_any(self._names.find(split_units(texts).to_tensor("")) >= 0, axis=1)
 
-    def pass_over(self, texts):
-        """Normalised texts [B] without the words and marks that were not seen in the captions; if captions had `STAND_IN`, each
-        run of such words is replaced by one."""
+    def drop_unknown_words(self, texts):
+        """Normalised texts [B] without the words and marks that were not seen in the captions; if captions had `PLACEHOLDER`,
+        each run of such words is replaced by one."""
         words = tf.strings.split(tf.strings.regex_replace(texts, r"(\p{Han}|[^\pL\pN\s])", r" \1 "))
         flat = words.flat_values
         is_known = self._known.find(flat) >= 0
         is_kept = is_known | ~tf.strings.regex_full_match(flat, r"[^\pL\pN\p{So}]+")
-        words = words.with_flat_values(tf.where(is_known, flat, self._stand_in))
+        words = words.with_flat_values(tf.where(is_known, flat, self._placeholder))
         words = tf.ragged.boolean_mask(words, words.with_flat_values(is_kept))
         texts = tf.strings.reduce_join(words, axis=1, separator=" ")
-        return tf.strings.regex_replace(texts, rf"{STAND_IN}( {STAND_IN})+", STAND_IN)
+        return tf.strings.regex_replace(texts, rf"{PLACEHOLDER}( {PLACEHOLDER})+", PLACEHOLDER)
 
 
 def caption_words(captions):
@@ -194,7 +194,7 @@ class WordTokenizer:
         """Which texts [B] have more words than there is room for, bool [B]."""
         return self._tokenize(tf.convert_to_tensor(texts, tf.string))[1]
 
-    def learn_words(self, captions):
+    def add_words(self, captions):
         """Nothing: a word that has no vector remains unknown."""
 
     def _tokenize(self, texts):
@@ -258,7 +258,7 @@ class WordTokenizer:
         segmented = [word for stages in preprocess(prompts) for word in stages.segmented]
         return [word for word in dict.fromkeys(segmented) if word not in known]
 
-    def words_of(self, token_ids):
+    def ids_to_tokens(self, token_ids):
         """The words that the ids [T] of a caption stand for, padding left out."""
         names = ["[UNK]", "[START]", *self.words]
         return [names[token - 1] for token in token_ids if token]
