@@ -111,7 +111,7 @@ def evaluate(name, source=None, num_images=None, num_seeds=3, extractor=None):
         "data": source,
         "num_images": len(first.generated),
         "seeds": list(range(num_seeds)),
-        "extractor": read.extractor.name,
+        "extractor": read.name,
         "metrics": scores.summary(),
     }
     return Evaluation(report, first.generated, first.real, nearest, read.features(first.generated), read.features(first.real))
@@ -153,6 +153,7 @@ class _Reader:
     """Features of pictures, and the classes that a judge reads in them."""
 
     def __init__(self, name):
+        self.name = Path(name).name  # figures of two files of weights do not compare
         if name == "inception_v3" or str(name).endswith(".h5"):
             self.judge = None
             self.extractor = metrics.inception_v3("imagenet" if name == "inception_v3" else name)
@@ -160,7 +161,7 @@ class _Reader:
             self.judge = load_model(name)
             if isinstance(self.judge, ImageModel):
                 raise ValueError(f"{name} is no judge; give one such as mnist-judge, inception_v3, or a file of its weights")
-            self.extractor = metrics.feature_extractor(self.judge, name=Path(name).name)
+            self.extractor = metrics.feature_extractor(self.judge, name=self.name)
 
     @property
     def reads_scenes(self):
