@@ -53,8 +53,10 @@ def test_a_run_writes_a_whole_model_folder(family, tmp_path):
     assert f"tfgen train {family}" in (tmp_path / "model" / "README.md").read_text()
 
 
-def test_a_judge_of_scenes_sees_the_pairs_that_no_model_is_trained_on():
-    assert training.Settings("judge").split == "judge"
+def test_a_judge_of_scenes_sees_the_pairs_that_no_model_is_trained_on(tmp_path):
+    settings = training.Settings("judge", steps=1, batch_size=2, image_size=16, options={"num_scenes": 8})
+    training.train(settings, tmp_path, verbose=0)
+    assert training.settings_of_run(tmp_path).split == "judge"
 
 
 def test_half_precision_halves_the_file(tmp_path):

@@ -276,24 +276,29 @@ def main():
         code = app(sys.argv[1:] or ["--help"], standalone_mode=False)
     except typer.TyperException as error:
         code = _fail(f"{error.format_message()} See `tfgen --help`.")
-    except ValueError as error:
-        if os.environ.get("TFGEN_TRACEBACK"):
-            raise
-        code = _fail(" ".join(str(error).split()))
     except (KeyboardInterrupt, typer.Abort):
         code = _INTERRUPTED
     except _CanGoOn:
         code, interrupted = _INTERRUPTED, "interrupted; the same command with --resume goes on from the last epoch"
-    except OSError as error:
-        reason = "the disk is full; free some space" if error.errno == errno.ENOSPC else error.strerror or error
-        code = _fail(f"{error.filename or 'writing'}: {reason}")
     except Exception as error:
-        if not isinstance(error, MemoryError) and type(error).__name__ != "ResourceExhaustedError":  # TensorFlow's
+        message = _message(error)
+        if message is None or os.environ.get("TFGEN_TRACEBACK"):
             raise
-        code = _fail("out of memory; give a smaller --batch-size, --image-size or number of pictures")
+        code = _fail(message)
     if code == _INTERRUPTED:
         _fail(interrupted)
     sys.exit(code)
+
+
+def _message(error):
+    """What a user can do about an error, in one line; None of a defect of ours."""
+    if isinstance(error, ValueError):
+        return " ".join(str(error).split())
+    if isinstance(error, OSError):
+        reason = "the disk is full; free some space" if error.errno == errno.ENOSPC else error.strerror or error
+        return f"{error.filename or 'writing'}: {reason}"
+    if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":  # TensorFlow's
+        return "out of memory; give a smaller --batch-size, --image-size or number of pictures"
 
 
 def _fail(message):

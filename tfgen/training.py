@@ -101,8 +101,6 @@ class Settings:
             self.weight_decay = self.weight_decay or 0.01
         elif self.weight_decay:
             raise ValueError(f"weight_decay is of a diffusion model or a student, and this is a {self.family}; leave it out")
-        if self.family == "judge" and self.data == "shapes" and self.split == "train":
-            self.split = "judge"  # which has the pairs that no training scene shows
         if self.family == "student":
             self.teacher = self.teacher or "shapes-diffusion"
         elif self.teacher:
@@ -236,6 +234,8 @@ def train(settings, folder, *, epochs=None, minutes=None, resume=False, verbose=
     if is_first:
         remove_partial(folder)
     settings = _with_image_size(with_absolute_paths(settings))
+    if settings.family == "judge" and settings.data == "shapes" and settings.split == "train":
+        settings = dataclasses.replace(settings, split="judge")  # which has the pairs that no training scene shows
     if not resume:
         settings = _with_inherited(settings)
     try:
@@ -513,10 +513,7 @@ def _unet_optimizer(settings):
 
 
 def _muon(rate, steps, weight_decay=0.01, exclude_layers=()):
-    """Muon with the rate for matrices and two-dimensional convolutions; all else and excluded layers have half of it, by AdamW.
-
-    On several devices Keras clips each one's gradient before they are added up.
-    """
+    """Muon with the rate for matrices and two-dimensional convolutions; all else and excluded layers half of it, by AdamW."""
     return ConvolutionalMuon(
         _warmed_up(rate, steps), weight_decay=weight_decay, adam_weight_decay=weight_decay, adam_lr_ratio=0.5,
         global_clipnorm=1.0, exclude_layers=exclude_layers,

@@ -182,14 +182,16 @@ def test_sub_folders_are_captions_and_labels(tmp_path):
         assert parts[0]["label"].dtype == np.int64
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "gb18030"])
-def test_names_of_archives_that_do_not_say_how_they_are_encoded(tmp_path, encoding):
-    """macOS writes UTF-8, Windows in Chinese its own code page, both without the flag that says so."""
+@pytest.mark.parametrize(
+    ("name", "encoding"), [("外套", "utf-8"), ("外套", "gb2312"), ("Mäntel", "cp437"), ("créée", "cp437"), ("riñón", "cp437")]
+)
+def test_names_of_archives_that_do_not_say_how_they_are_encoded(tmp_path, name, encoding):
+    """macOS writes UTF-8, Windows the code page of its language, all without the flag that says so."""
     folder = write(tmp_path / "in", ["a.png,a coat,外套"])
     archive = tmp_path / "in.zip"
     with zipfile.ZipFile(archive, "w") as opened:
         opened.write(folder / "a.png", "XXXXXX/a.png")
-    raw = "外套".encode(encoding).ljust(6, b"_")
+    raw = name.encode(encoding).ljust(6, b"_")
     archive.write_bytes(archive.read_bytes().replace(b"XXXXXX", raw))
     assert arrays(load(archive))["caption"].tolist() == [raw.decode(encoding).replace("_", " ").encode()]
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfgen.models.image_model import MAX_BATCH, PromptWarning
+from tfgen.models.image_model import MAX_BATCH, PromptWarning, take_step
 from tfgen.models.layers import ConditionedBlock
 
 FAMILIES = ["dcgan", "vae", "diffusion", "student"]
@@ -212,16 +212,17 @@ def two_devices():
     return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 
 
+@pytest.mark.parametrize("clipping", [{"learning_rate": 0.01}, {"learning_rate": 1.0, "global_clipnorm": 0.1}])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_two_devices_take_the_step_of_one(family, make_model, batches, two_devices):
+def test_two_devices_take_the_step_of_one(family, clipping, make_model, batches, two_devices):
     """Batch normalisation is synchronised, there is no dropout, and the noise is handed in. By plain gradient descent, as
-    Adam's first step is the same whatever the gradient's scale, clipped, which half a batch should not be alone. Without the
-    losses that set one caption of a device's batch against the others, of which half a batch has fewer."""
+    Adam's first step is the same whatever the gradient's scale; so is a clipped one, and half a batch's should not be clipped
+    alone. Without the losses that set one caption of a device's batch against the others, of which half a batch has fewer."""
     alone = {"dcgan": {"text_conditioning": "projection"}, "vae": {"matching_weight": 0.0, "free_bits": 0.5}}
 
     def descending():
         model = make_model(family, **alone.get(family, {}))
-        optimizers = {name: keras.optimizers.SGD(1.0, global_clipnorm=0.1) for name in model.optimized_variables}
+        optimizers = {name: keras.optimizers.SGD(**clipping) for name in model.optimized_variables}
         model.compile(**optimizers)
         return model
 
@@ -246,6 +247,15 @@ def test_two_devices_take_the_step_of_one(family, make_model, batches, two_devic
     step(halves(batch), halves(noise))
     for left, right in zip(one.weights, two.weights, strict=True):
         assert np.allclose(left, right, rtol=1e-4, atol=2e-5), left.path
+
+
+def test_a_variable_that_no_loss_depends_on_stays_as_it_is():
+    used, unused = keras.Variable([1.0, 1.0]), keras.Variable([1.0, 1.0])
+    optimizer = keras.optimizers.SGD(1.0, global_clipnorm=1.0)
+    optimizer.build([used, unused])
+    take_step(optimizer, [tf.constant([3.0, 4.0]), None], [used, unused])
+    assert np.allclose(used, [0.4, 0.2])
+    assert np.array_equal(unused, [1.0, 1.0])
 
 
 def test_losses_and_metrics_that_would_not_be_used_are_refused(make_model):

@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import posixpath
+import re
 import unicodedata
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
@@ -139,17 +140,21 @@ def _composed(name):
 
 
 def _named_entries(archive):
-    """The files of a .zip by name. Names that do not say that they are UTF-8 Python takes for code page 437; macOS writes UTF-8
+    """The files of a .zip by name. What does not say how its name is encoded Python takes for code page 437; macOS writes UTF-8
     without saying so, and Windows in Chinese its own code page."""
     entries = [entry for entry in archive.infolist() if not entry.is_dir()]
-    raw = {e.filename: e.filename.encode("cp437") for e in entries if not (e.flag_bits & 0x800 or e.filename.isascii())}
+    # A name in another field of the entry, which Python reads from 3.12 on, needs no guess.
+    unsaid = [e.filename for e in entries if not e.flag_bits & 0x800 and e.filename == e.orig_filename]
     meant = {}
-    for encoding in ("utf-8", "gb18030"):
+    for encoding, expected in (("utf-8", ""), ("gb2312", "[一-龥]")):
         try:
-            meant = {name: data.decode(encoding) for name, data in raw.items()}
-            break
+            decoded = {name: name.encode("cp437").decode(encoding) for name in unsaid}
         except UnicodeDecodeError:
             continue
+        # Two accented letters of code page 437 may be a sign of GB 2312 too, but no Chinese character.
+        if re.search(expected, "".join(decoded.values())):
+            meant = decoded
+            break
     # Some Windows programs write backslashes.
     return {posixpath.normpath(_composed(meant.get(e.filename, e.filename)).replace("\\", "/")): e for e in entries}
 

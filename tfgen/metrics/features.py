@@ -18,7 +18,7 @@ class FeatureMetric(keras.metrics.Metric):
 
     def __init__(self, extractor, name, **kwargs):
         super().__init__(name=name, **kwargs)
-        self.extractor = check_feature_extractor(extractor)
+        self.extractor = check_vector_output(extractor)
 
     def update_state(self, real=None, generated=None, sample_weight=None):
         if sample_weight is not None:
@@ -67,14 +67,14 @@ def eager_array(features, name):
     return np.asarray(features)
 
 
-def check_feature_extractor(model):
-    """A Keras model that gives one vector for a picture, or an error."""
+def check_vector_output(model):
+    """A Keras model, of which an error is raised if it does not give one vector for a picture."""
     if len(getattr(model.output, "shape", ())) != 2:
         raise ValueError(f"{model.name!r} does not give one vector for a picture; take a part of it by `feature_extractor`")
     return model
 
 
-def as_finite(*arrays):
+def check_finite(*arrays):
     """Arrays as float64, or an error where one holds NaN or infinity."""
     arrays = [np.asarray(array, np.float64) for array in arrays]
     if not all(np.isfinite(array).all() for array in arrays):

@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 import tensorflow as tf
 
-from tfgen.metrics.features import FeatureMetric, as_finite
+from tfgen.metrics.features import FeatureMetric, check_finite
 
 
 def frechet_distance(mean_1, covariance_1, mean_2, covariance_2):
@@ -27,7 +27,7 @@ def frechet_distance(mean_1, covariance_1, mean_2, covariance_2):
     Raises:
         ValueError: NaN or infinity.
     """
-    mean_1, covariance_1, mean_2, covariance_2 = as_finite(mean_1, covariance_1, mean_2, covariance_2)
+    mean_1, covariance_1, mean_2, covariance_2 = check_finite(mean_1, covariance_1, mean_2, covariance_2)
     difference = mean_1 - mean_2
     root_trace = np.linalg.norm(_root(covariance_1) @ _root(covariance_2), "nuc")
     return max(0.0, float(difference @ difference + np.trace(covariance_1) + np.trace(covariance_2) - 2 * root_trace))

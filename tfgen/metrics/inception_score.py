@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfgen.metrics.features import as_finite, check_feature_extractor, extract
+from tfgen.metrics.features import check_finite, check_vector_output, extract
 
 
 def inception_score(probabilities):
@@ -25,7 +25,7 @@ def inception_score(probabilities):
     Raises:
         ValueError: no probabilities.
     """
-    (probabilities,) = as_finite(probabilities)
+    (probabilities,) = check_finite(probabilities)
     if probabilities.ndim != 2 or not len(probabilities):
         raise ValueError(f"probabilities are of shape {probabilities.shape}; give [N, classes]")
     if not (probabilities.min() >= 0 and np.allclose(probabilities.sum(axis=1), 1, atol=1e-3)):
@@ -50,7 +50,7 @@ class InceptionScore(keras.metrics.Metric):
 
     def __init__(self, classifier, name="inception_score", **kwargs):
         super().__init__(name=name, **kwargs)
-        self.classifier = check_feature_extractor(classifier)
+        self.classifier = check_vector_output(classifier)
         self.count = self.add_weight((), "zeros", "float64", "count")
         self.sums = self.add_weight(classifier.output_shape[1:], "zeros", "float64", "sums")
         self.negative_entropy = self.add_weight((), "zeros", "float64", "negative_entropy")

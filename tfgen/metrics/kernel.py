@@ -5,7 +5,7 @@ Bińkowski et al., 2018, arXiv:1801.01401.
 
 import numpy as np
 
-from tfgen.metrics.features import KeptFeatures, as_finite
+from tfgen.metrics.features import KeptFeatures, check_finite
 
 _BLOCK = 512  # rows of the kernel matrix in memory
 
@@ -27,7 +27,7 @@ def kernel_distance(features_1, features_2):
     Raises:
         ValueError: too few features, features of different lengths, NaN or infinity.
     """
-    x, y = as_finite(features_1, features_2)
+    x, y = check_finite(features_1, features_2)
     n, m = len(x), len(y)
     if x.ndim != 2 or y.ndim != 2 or x.shape[1] != y.shape[1] or min(n, m) < 3:
         raise ValueError(f"features are {x.shape} and {y.shape}; give [N, D] and [M, D] of at least 3 pictures each")

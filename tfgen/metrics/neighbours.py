@@ -8,7 +8,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from tfgen.metrics.features import KeptFeatures, as_finite, check_feature_extractor, eager_array, extract, predict_images
+from tfgen.metrics.features import KeptFeatures, check_finite, check_vector_output, eager_array, extract, predict_images
 
 _BLOCK = 2**23  # entries of the distance matrix in memory: 64 MB
 
@@ -42,7 +42,7 @@ def precision_recall(real_features, generated_features, k=5):
     Raises:
         ValueError: too few features, or features of different lengths.
     """
-    real, generated = as_finite(real_features, generated_features)
+    real, generated = check_finite(real_features, generated_features)
     if real.ndim != 2 or generated.ndim != 2 or real.shape[1] != generated.shape[1]:
         raise ValueError(f"features are {real.shape} and {generated.shape}; give [N, D] and [M, D]")
     if not 1 <= k < min(len(real), len(generated)):
@@ -76,7 +76,7 @@ def nearest_neighbours(features, reference_features, k=1):
     Returns:
         Euclidean distances float64 [N, k] and indices into the reference set int64 [N, k].
     """
-    features, reference_features = as_finite(features, reference_features)
+    features, reference_features = check_finite(features, reference_features)
     found = []
     for rows in _blocks(features, reference_features):
         squares = _squared_distances(features[rows], reference_features)
@@ -134,7 +134,7 @@ class NearestTrainingPictures(keras.metrics.Metric):
 
     def __init__(self, extractor, generated, k=1, name="nearest_training_distance", **kwargs):
         super().__init__(name=name, **kwargs)
-        self.extractor, self.k = check_feature_extractor(extractor), k
+        self.extractor, self.k = check_vector_output(extractor), k
         self._features = predict_images(extractor, generated)
         self.reset_state()
 

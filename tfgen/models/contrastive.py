@@ -16,7 +16,7 @@ from tfgen.models.image_model import num_replicas, results_of, take_step
 from tfgen.models.judge import NUM_CLASSES, judge_batch, judge_losses
 from tfgen.models.layers import picture_to_features
 
-LOGIT_SCALE = 14.0  # where CLIP starts; on small pictures it need not be learned
+INVERSE_TEMPERATURE = 14.0  # where CLIP starts; on small pictures it need not be learned
 
 
 def picture_encoder(image_size, image_channels, text_width, num_blocks=0):
@@ -38,7 +38,7 @@ def positive_pairs(batch, empty=False):
 def matching_scores(text, pictures):
     """Logits of caption i to belong to picture j, [B, B], of their vectors [B, D]."""
     text, pictures = tf.math.l2_normalize(text, axis=-1), tf.math.l2_normalize(pictures, axis=-1)
-    return LOGIT_SCALE * tf.matmul(text, pictures, transpose_b=True)
+    return INVERSE_TEMPERATURE * tf.matmul(text, pictures, transpose_b=True)
 
 
 def hardest_negatives(text, same):
@@ -62,7 +62,7 @@ def matching_loss(scores, same):
     return tf.reduce_mean(losses)
 
 
-def contrastive_loss(picture_encoder, pictures, pooled, same):
+def picture_matching_loss(picture_encoder, pictures, pooled, same):
     """`matching_loss` of pictures and the captions' vectors [B, D]: low where the pictures show what their captions say."""
     return matching_loss(matching_scores(pooled, picture_encoder(pictures)), same)
 

@@ -5,7 +5,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 from tfgen.diffusion.noise import gaussian
-from tfgen.models.contrastive import contrastive_loss, hardest_negatives, picture_encoder, positive_pairs
+from tfgen.models.contrastive import hardest_negatives, picture_encoder, picture_matching_loss, positive_pairs
 from tfgen.models.image_model import ImageModel, check_at_least, one_graph
 from tfgen.models.layers import features_to_picture, picture_to_features
 
@@ -190,7 +190,7 @@ class DCGAN(ImageModel):
             judging_loss = loss
             if self.matching_weight:
                 # Of real pictures alone, else generator and picture encoder would agree on captions hidden in the pictures.
-                judging_loss += contrastive_loss(self.picture_encoder, batch["image"], text["pooled"], same)
+                judging_loss += picture_matching_loss(self.picture_encoder, batch["image"], text["pooled"], same)
         self.minimize(tape, judging_loss, "discriminator_optimizer")
 
         report = {}
@@ -200,7 +200,7 @@ class DCGAN(ImageModel):
             if self.mode_seeking:
                 generator_loss += self.mode_seeking * self._likeness(fake, text, noise)
             if self.matching_weight:
-                report["matching_loss"] = contrastive_loss(self.picture_encoder, fake, text["pooled"], same)
+                report["matching_loss"] = picture_matching_loss(self.picture_encoder, fake, text["pooled"], same)
                 generator_loss += self.matching_weight * report["matching_loss"]
         self.minimize(tape, generator_loss, "optimizer")
         self.average_weights(tf.shape(batch["image"])[0])
@@ -266,7 +266,7 @@ class DCGAN(ImageModel):
         generator_loss = tf.reduce_mean(LOSSES[self.adversarial_loss][1](self._logits(fake, text, training=False)))
         report = {"generator_loss": generator_loss, "discriminator_loss": loss, "discriminator_accuracy": accuracy}
         if self.matching_weight:
-            report["matching_loss"] = contrastive_loss(self.picture_encoder, fake, text["pooled"], same)
+            report["matching_loss"] = picture_matching_loss(self.picture_encoder, fake, text["pooled"], same)
         return self.track(batch, **report)
 
     @one_graph

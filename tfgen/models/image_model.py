@@ -377,7 +377,10 @@ def num_replicas():
 
 
 def take_step(optimizer, gradients, variables):
-    """One step of an optimizer by gradients of which each device has its share, their sum being the whole."""
+    """One step of an optimizer by gradients of which each device has its share, their sum being the whole; None where a loss
+    does not depend on a variable."""
+    used = [index for index, gradient in enumerate(gradients) if gradient is not None]
+    gradients, variables = [gradients[index] for index in used], [variables[index] for index in used]
     if optimizer.global_clipnorm:
         # An embedding's gradient comes token by token; its norm is that of their sum.
         gradients = [tf.convert_to_tensor(gradient) for gradient in gradients]

@@ -13,7 +13,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 from tfgen.diffusion.noise import gaussian
-from tfgen.models.contrastive import contrastive_loss, picture_encoder, positive_pairs
+from tfgen.models.contrastive import picture_encoder, picture_matching_loss, positive_pairs
 from tfgen.models.image_model import ImageModel, check_at_least, num_replicas, one_graph, picture_seeds, to_uint8
 from tfgen.models.layers import features_to_picture, picture_to_features
 
@@ -188,7 +188,7 @@ class VAE(ImageModel):
                 same = positive_pairs(batch, noise["empty"])
                 drawn = self._pictures(logits[num_images:])
                 of_real, of_drawn = (
-                    contrastive_loss(self.picture_encoder, pictures, text["pooled"], same)
+                    picture_matching_loss(self.picture_encoder, pictures, text["pooled"], same)
                     for pictures in (batch["image"], drawn)
                 )
                 loss += self.matching_weight * (of_real + of_drawn)
@@ -208,7 +208,7 @@ class VAE(ImageModel):
             text = self.pooled_captions(self.averaged_text_encoder, batch)
             eps = gaussian(picture_seeds(batch["image"]), (self.latent_size,))
             drawn = self.draw(_drawn(self.averaged_prior(text), eps), text)
-            report["matching_loss"] = contrastive_loss(self.picture_encoder, drawn, text["pooled"], positive_pairs(batch))
+            report["matching_loss"] = picture_matching_loss(self.picture_encoder, drawn, text["pooled"], positive_pairs(batch))
         return self.track(batch, **report)
 
     def elbo_terms(self, batch):

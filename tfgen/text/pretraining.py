@@ -1,6 +1,5 @@
 """A small BERT of one's own, pretrained on captions (Devlin et al., 2019, arXiv:1810.04805)."""
 
-import shutil
 import tempfile
 from pathlib import Path
 
@@ -76,8 +75,11 @@ def pretrain_bert(
     model.fit(batches, steps_per_epoch=steps, shuffle=False, verbose=verbose)
     test = tf.data.Dataset.from_tensor_slices(sorted(held_out)).batch(batch_size).map(masked)
     accuracy = model.evaluate(test, verbose=0, return_dict=True)["accuracy"]
-    with tempfile.TemporaryDirectory() as whole:  # where a preset is, its parts go together
+    with tempfile.TemporaryDirectory(dir=folder) as partial:  # what is in place is complete
         for part in (backbone, tokenizer):
-            part.save_to_preset(whole)
-        shutil.copytree(whole, folder, dirs_exist_ok=True)
+            part.save_to_preset(partial)
+        for file in [file for file in Path(partial).rglob("*") if file.is_file()]:
+            place = folder / file.relative_to(partial)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            file.replace(place)
     return accuracy
