@@ -25,7 +25,7 @@ SMALL = {
     "dcgan": {"model": {"width": 8, "latent_size": 8}, "text": TEXT},
     "vae": {"model": {"width": 8, "latent_size": 8}},
     "diffusion": {"model": {"channels": (16,), "num_heads": 2, "steps": 4}, "text": TEXT},
-    "judge": {},
+    "judge": {"split": "judge"},
 }
 
 
