@@ -30,7 +30,7 @@ SEEDS, NUM_PROMPTS = (0, 1, 2), 512
 # Minutes allowed, and the steps that they should hold.
 STEPS = {
     "from nothing": {8: 2500, 15: 4900},
-    "pretrained text encoder": {8: 2000, 15: 4000},
+    "pretrained text encoder": {8: 1800, 15: 3500},
 }
 PRETRAINED = {"encoder": "preset", "normalizes": True, "trains_network": True}
 
