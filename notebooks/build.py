@@ -19,6 +19,7 @@ import re
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import nbformat
@@ -33,6 +34,7 @@ QUICK_SECONDS = 90
 TOLERANCE = 0.1  # relative, or of numbers below 1 absolute: games and short trainings amplify the last digit of a sum
 
 _PIECE = re.compile(r"^<!-- (en|zh) -->\n|^```python ?(setup|exercise|check|solution)?\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
+_BEFORE_HEADING = re.compile(r"\n\n(?=##)")  # a heading begins a cell, and a slide; the title stands behind its badge
 # What TensorFlow itself writes while it starts, before it can be told not to.
 _STARTING = re.compile(
     r"^(WARNING: All log messages before absl|[IWE]0000 |To enable the following instructions|\d{4}-\d\d-\d\d .*cc:).*\n?", re.M
@@ -110,13 +112,16 @@ def _notebook(cells, language):
         "language_info": {"name": "python"},
         "tfgen": {"language": language},
     }
-    for index, (kind, text) in enumerate(cells):
+    parts = [(kind, part) for kind, text in cells for part in (_BEFORE_HEADING.split(text) if kind == "prose" else [text])]
+    counts = Counter()
+    for kind, text in parts:
         if kind == "prose":
             slide = {"slideshow": {"slide_type": "slide"}} if text.startswith(("#", "[![")) else {}
             cell = nbformat.v4.new_markdown_cell(text, metadata=slide)
         else:
             cell = nbformat.v4.new_code_cell(text, metadata={"tags": [] if kind == "code" else [kind]})
-        cell.id = f"cell-{index:03d}"
+        counts[kind] += 1
+        cell.id = f"{kind}-{counts[kind]:02d}"  # an answer is found by it, however prose changes
         notebook.cells.append(cell)
     return notebook
 

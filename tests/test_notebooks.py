@@ -80,6 +80,16 @@ def test_notebooks_of_both_languages_show_the_same(file):
     assert not re.search(r"/home/|/root/|/work/|site-packages|Warning", told)
 
 
+@each_chapter
+def test_each_heading_begins_a_slide(file):
+    for notebook in build.notebooks(file).values():
+        for cell in notebook.cells:
+            if cell.cell_type == "markdown":
+                headings = [index for index, line in enumerate(cell.source.splitlines()) if line.startswith("#")]
+                assert len(headings) <= 1
+                assert ("slideshow" in cell.metadata) == bool(headings), cell.source[:100]
+
+
 def test_pages_link_to_chapters_that_exist():
     names = {f"{chapter.stem}.ipynb" for chapter in CHAPTERS}
     for page in NOTEBOOKS.glob("*.md"):
