@@ -30,7 +30,7 @@ ROOT = HERE.parent
 REPOSITORY = "tfgen/tfgen"  # on GitHub, where badges lead and Colab installs from
 LANGUAGES = {"en": HERE, "zh": HERE / "zh"}
 NOT_RUN = ("exercise", "check")  # until the reader has completed them
-QUICK_SECONDS = 90
+QUICK_SECONDS = 90  # of a chapter on two cores; on cores that others use too, twice as many are let pass
 TOLERANCE = 0.1  # relative, or of numbers below 1 absolute: games and short trainings amplify the last digit of a sum
 
 _PIECE = re.compile(r"^<!-- (en|zh) -->\n|^```python ?(setup|exercise|check|solution)?\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
@@ -267,8 +267,8 @@ def main(profile, *chosen):
         seconds = run(english, profile)
         if profile == "quick":
             exercises = run_trial(file) + run(answers, profile, skip=())
-            if seconds > QUICK_SECONDS:
-                raise SystemExit(f"{file.stem} took {seconds:.0f} s; at most {QUICK_SECONDS} are for a quick run")
+            if seconds > 2 * QUICK_SECONDS:
+                raise SystemExit(f"{file.stem} took {seconds:.0f} s; a quick run is for {QUICK_SECONDS}")
         else:
             exercises = run(answers, "full", skip=())
             copy_outputs(english, chinese)
