@@ -32,10 +32,12 @@ def summary(measurements):
 
 
 def cpu():
-    """Name of the processor."""
-    cpuinfo = Path("/proc/cpuinfo")
-    names = re.findall(r"model name\s*: (.*)", cpuinfo.read_text()) if cpuinfo.exists() else []
-    return names[0] if names else platform.processor()
+    """Name of the processor, and on x86 whether it has AVX-512, which makes TensorFlow much faster."""
+    cpuinfo = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    names, flags = (re.findall(rf"^{name}\s*: (.*)", cpuinfo, re.MULTILINE) for name in ("model name", "flags"))
+    if not names or not flags:
+        return platform.processor()
+    return f"{names[0]} with{'' if 'avx512f' in flags[0].split() else 'out'} AVX-512"
 
 
 def weights(name):
