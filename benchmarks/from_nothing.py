@@ -47,6 +47,9 @@ def known_runs():
     return json.loads(RESULTS.read_text())["figures"]["runs"] if RESULTS.exists() else {}
 
 
+others = {run["cpu"] for run in known_runs().values()} - {report.cpu()}
+if others:
+    raise SystemExit(f"begun on {others.pop()}; go on there, or delete its results")
 judge = tfgen.load_model("shapes-judge")
 prompts, stated, real = data.shapes_prompts(NUM_PROMPTS, "test", "en", (1,), seed=41)
 for arm in STEPS:

@@ -224,7 +224,7 @@ for seed in SEEDS:
     for name, part in PARTS[family].items():
         if name not in run:
             if run["textbook"]["cpu"] != report.cpu():
-                raise SystemExit(f"seed {seed} was begun on another processor; delete its results")
+                raise SystemExit(f"seed {seed} was begun on {run['textbook']['cpu']}; go on there, or delete its results")
             model, taken = by_tfgen(family, seconds / part, seed)
             run[name] = {
                 "seconds": taken, "part_of_the_time": taken / seconds, "within_the_time": taken <= seconds / part,
