@@ -6,7 +6,8 @@ Scenes of one object, captions in English; settings in from_nothing.toml. All is
 row begins with the text encoder that ships, pretrained on captions in both languages. Three seeds; each time is a run of its
 own, and counts everything from the first picture's rendering to the finished folder; one that took longer than is allowed says
 so. shapes-judge says how many of 512 pictures of "test" are right in all that their prompts state. Aims: 85 % after
-8 minutes, 95 % after 15. An interrupted benchmark goes on after its last complete run; delete its results to begin anew.
+8 minutes, 95 % after 15. An interrupted benchmark goes on after its last complete run, on the same processor; delete its
+results to begin anew.
 """
 
 import dataclasses
