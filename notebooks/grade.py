@@ -31,6 +31,8 @@ def outcome(handed_in):
     for cell in tagged:
         if "exercise" in cell.metadata.tags:
             cell.source = answers.get(cell.id, "")
+    if not any("exercise" in cell.metadata.tags and cell.id in answers for cell in tagged):
+        raise ValueError(f"{handed_in}: no exercise of the chapter as it is now; copy the answers into that one")
     reference.cells = tagged
     NotebookClient(reference, timeout=SECONDS, allow_errors=True, interrupt_on_timeout=True).execute(
         env=build.environment("quick")
