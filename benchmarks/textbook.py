@@ -126,10 +126,10 @@ class TextbookVAE(keras.Model):
         self.built = True
 
     def elbo_terms(self, batch):
-        mean, log_variance = self.encoder(batch["image"])
-        latents = mean + tf.exp(0.5 * log_variance) * tf.random.normal(tf.shape(mean))
-        labels, logits = (batch["image"] + 1) / 2, self.decoder(latents)
-        reconstruction = tf.reduce_sum(tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=logits), axis=[1, 2, 3])
+        pixels = (batch["image"] + 1) / 2  # from 0 to 1, as the example has them
+        mean, log_variance = self.encoder(pixels)
+        logits = self.decoder(mean + tf.exp(0.5 * log_variance) * tf.random.normal(tf.shape(mean)))
+        reconstruction = tf.reduce_sum(tf.nn.sigmoid_cross_entropy_with_logits(labels=pixels, logits=logits), axis=[1, 2, 3])
         return reconstruction, 0.5 * (mean**2 + tf.exp(log_variance) - 1 - log_variance), mean
 
     def train_step(self, images):

@@ -14,6 +14,7 @@ In a source, `<!-- en -->` and `<!-- zh -->` begin prose; a fence of ```python i
     ```python check         in the chapter, not run, and in the solutions; fails with a message that helps
 """
 
+import functools
 import os
 import re
 import subprocess
@@ -156,15 +157,21 @@ def environment(profile):
     return {**os.environ, "TFGEN_PROFILE": profile, "TF_CPP_MIN_LOG_LEVEL": "3", **_data()}
 
 
+@functools.cache
 def _data():
-    """MNIST and Fashion-MNIST from data beside the clone, where there are such, so that no network is needed."""
+    """MNIST and Fashion-MNIST from data beside the clone, where there are such, so that no network is needed; prepared, for
+    kernels side by side would each do so."""
     shared = Path(os.environ.get("TFGEN_SHARED_DATA", ROOT.parent / "shared" / "data"))
     if "TFDS_DATA_DIR" in os.environ or not shared.is_dir():
         return {}
     folder = ROOT / ".cache" / "tfds"
     missing = [name for name in ("mnist", "fashion_mnist") if not (folder / name / "3.0.1").is_dir()]
     if missing:
+        import tensorflow_datasets as tfds  # takes seconds
+
         subprocess.run([sys.executable, shared / "stage_tfds.py", folder, *missing], check=True, capture_output=True)
+        for name in missing:
+            tfds.builder(name, data_dir=folder).download_and_prepare()
     return {"TFDS_DATA_DIR": str(folder)}
 
 
@@ -263,6 +270,7 @@ def quick(file):
         SystemExit: it takes too long.
     """
     english, _, answers = notebooks(file).values()
+    _data()  # before there are two that would
     with ThreadPoolExecutor() as pool:
         exercises = pool.submit(lambda: run_trial(file) + run(answers, "quick", skip=()))
         seconds = run(english, "quick")
