@@ -10,7 +10,6 @@ last complete run; delete its results to begin anew.
 
 import json
 import math
-import time
 
 import numpy as np
 import report
@@ -65,9 +64,7 @@ models = {grid: with_grid(model, grid) for grid in TIME_GRIDS}
 for grid, sampler, steps in RUNS:
     key = f"{sampler}, {steps} steps, {grid}"
     if key not in known_runs():
-        start = time.perf_counter()
         pictures = models[grid].generate(prompts, seed=SEED, steps=steps, sampler=sampler)
-        seconds = time.perf_counter() - start
         right = [
             all_attributes_match(stated, judge_attributes(judge, part)).mean()
             for (_, stated, _), part in zip(asked, np.split(pictures, 2), strict=True)
@@ -79,7 +76,6 @@ for grid, sampler, steps in RUNS:
             "prompt_accuracy_two_objects": float(right[1]),
             "standard_error": math.sqrt(sum(part * (1 - part) for part in right) / (4 * NUM_PROMPTS)),
             "frechet_distance": distance(pictures),
-            "seconds": seconds,
             "weights": WEIGHTS,
         }
         report.write("samplers", {"runs": {**known_runs(), key: found}})
