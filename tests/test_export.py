@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -67,6 +68,22 @@ def test_a_text_to_image_model_answers_as_it_generates(tmp_path):
     assert np.abs(tf.io.decode_png(png[1]).numpy().astype(int) - expected[0]).max() <= 1
     assert export(model, tmp_path / "served").name == "2"
     assert {item.name for item in (tmp_path / "served").iterdir()} == {"1", "2"}
+
+
+def test_weights_of_half_precision_are_exported_so(tmp_path):
+    model = TextToImageDiffusion(encoder(), image_size=16, channels=(16,), num_heads=2, steps=3)
+
+    def exported(name):
+        folder = export(model, tmp_path / name)
+        images = ask(folder, ["serving_default", "images", "generate_3"], PROMPTS, tmp_path)
+        assert np.abs(images.astype(int) - model.generate(PROMPTS, seed=10)).max() <= 1
+        return sum(file.stat().st_size for file in folder.glob("variables/*"))
+
+    model.set_weights([weight + 0.1 for weight in model.get_weights()])
+    whole = exported("whole")
+    model.set_weights([weight.astype(np.float16) for weight in model.get_weights()])
+    assert exported("half") < 0.6 * whole
+    assert keras.config.dtype_policy().name == "float32"
 
 
 def test_the_saved_model_that_ships_is_the_model_that_ships(tmp_path):

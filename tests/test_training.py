@@ -320,11 +320,14 @@ def test_a_student_is_trained_by_its_teachers_settings_though_interrupted(teache
     def interrupted(*arguments):
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as changed:
-        changed.setattr(training.SampleGrid, "on_epoch_end", interrupted)  # after the checkpoint of the first epoch
-        with pytest.raises(KeyboardInterrupt):
-            training.train(chosen, tmp_path / "student", verbose=0)
-    training.train(None, tmp_path / "student", resume=True, verbose=0)
+    def train(chosen, folder):
+        with monkeypatch.context() as changed:
+            changed.setattr(training.SampleGrid, "on_epoch_end", interrupted)  # after the checkpoint of the first epoch
+            with pytest.raises(KeyboardInterrupt):
+                training.train(chosen, folder, verbose=0)
+        training.train(None, folder, resume=True, verbose=0)
+
+    train(chosen, tmp_path / "student")
     assert {file.name for file in (tmp_path / "student").iterdir()} == {"model.keras", "settings.toml", "README.md", "samples"}
     student = tfgen.load_model(tmp_path / "student")
     assert isinstance(student, tfgen.FewStepStudent)
@@ -333,6 +336,13 @@ def test_a_student_is_trained_by_its_teachers_settings_though_interrupted(teache
     assert student.count_params() < 1.2 * teacher.count_params()
     again = training.read_settings(tmp_path / "student" / "settings.toml")
     assert (again.teacher, again.steps) == (str(teacher_folder), 6)
+    train(
+        dataclasses.replace(again, begin_with=str(tmp_path / "student"), model={"first_step_apart": True}), tmp_path / "apart"
+    )
+    apart = tfgen.load_model(tmp_path / "apart")
+    first, later, before = (one.get_weights() for one in (apart.averaged_unet, apart.later_unet, student.averaged_unet))
+    assert all(map(np.array_equal, later, before))
+    assert not all(map(np.array_equal, first, before))
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfgen import text
@@ -31,6 +32,8 @@ def export(model, folder):
             as in training; how a camera was turned (EXIF) is not known to TensorFlow.
         decode, of a VAE: `latents` to `image_bytes`. Both take `prompt` besides where there is text.
 
+    Weights that lose nothing by it, such as those of a model.keras, are stored in half precision; it computes in float32.
+
     Args:
         model: a tfgen model; its averaged weights are exported.
         folder: a model server's base path.
@@ -51,6 +54,8 @@ def export(model, folder):
     folder.mkdir(parents=True, exist_ok=True)
     version = 1 + max((int(item.name) for item in folder.iterdir() if item.name.isdigit()), default=0)
     partial = folder / f".{version}.{os.getpid()}.partial"
+    if all(np.array_equal(weight, weight.astype(np.float16)) for weight in model.averaged_model().get_weights()):
+        model = _stored_in_half(model)
     archive = keras.export.ExportArchive()
     # Variables are found by the functions that use them; with the model tracked besides, Keras would save them twice.
     for name, function, signature in _signatures(model):
@@ -67,6 +72,23 @@ def export(model, folder):
         logger.setLevel(level)
         shutil.rmtree(partial, ignore_errors=True)
     return folder / str(version)
+
+
+class _HalfStored(keras.DTypePolicy):
+    """Layers that keep their weights in 16 bits and compute in 32."""
+
+    @property
+    def variable_dtype(self):
+        return "float16"
+
+
+def _stored_in_half(model):
+    known = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(_HalfStored("float32"))
+    try:
+        return model.averaged_model()
+    finally:
+        keras.config.set_dtype_policy(known)
 
 
 def _signatures(model):

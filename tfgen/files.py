@@ -26,7 +26,7 @@ def save_whole(model, file, half_precision=False):
             halved = io.BytesIO()
             with h5py.File(io.BytesIO(parts["model.weights.h5"])) as weights, h5py.File(halved, "w") as copy:
                 _copy_halved(weights, copy)
-            with zipfile.ZipFile(partial, "w") as archive:
+            with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
                 for name, content in (parts | {"model.weights.h5": halved.getvalue()}).items():
                     archive.writestr(name, content)
 

@@ -30,6 +30,63 @@ def test_a_student_may_begin_as_another(make_model, shake):
         FewStepStudent.of(teacher, begin_with=wider)
 
 
+@pytest.fixture
+def apart(make_model, shake):
+    """A student whose first step is learned apart, and the one that it begins as."""
+    teacher = shake(make_model("diffusion"))
+    other = FewStepStudent.of(teacher, ema_half_life=0)
+    shake(other.averaged_unet)
+    student = FewStepStudent.of(teacher, begin_with=other, first_step_apart=True, ema_half_life=20)
+    student.compile(keras.optimizers.Adam(1e-3), fake_optimizer=keras.optimizers.Adam(1e-3))
+    return student, other
+
+
+def drawn_in(model, counts=(1, 2, 4)):
+    return [model.generate(PROMPTS, seed=3, steps=steps) for steps in counts]
+
+
+def test_learning_a_first_step_apart_leaves_the_others_as_they_are(apart, batches, tmp_path):
+    student, other = apart
+    begun = drawn_in(student)
+    np.testing.assert_array_equal(begun[0], other.generate(PROMPTS, seed=3, steps=1))
+    later = [weight.numpy() for weight in student.later_unet.weights]
+    assert all(map(np.array_equal, later, other.averaged_unet.get_weights()))
+    student.fit(batches, steps_per_epoch=5, shuffle=False, verbose=0)
+    drawn = drawn_in(student)
+    assert all((one != before).any() for one, before in zip(drawn, begun, strict=True))
+    assert all(map(np.array_equal, later, student.later_unet.get_weights()))
+    student.averaged_model().save(tmp_path / "model.keras")
+    np.testing.assert_array_equal(drawn_in(keras.saving.load_model(tmp_path / "model.keras")), drawn)
+
+
+def test_a_path_begins_with_the_network_of_the_first_step_and_goes_on_with_the_other(apart):
+    student, _ = apart
+    assert student.sampling_times(2) == pytest.approx(student.sampling_times(4)[[0, 3, 4]])
+    in_one = student.generate(PROMPTS, seed=3, steps=1)
+    for weight in student.later_unet.weights:
+        weight.assign_add(0.1 * tf.ones_like(weight))
+    np.testing.assert_array_equal(student.generate(PROMPTS, seed=3, steps=1), in_one)
+    longer = drawn_in(student, (2, 4))
+    for weight in student.averaged_unet.weights:
+        weight.assign_add(0.1 * tf.ones_like(weight))
+    assert (student.generate(PROMPTS, seed=3, steps=1) != in_one).any()
+    assert all((one != before).any() for one, before in zip(drawn_in(student, (2, 4)), longer, strict=True))
+    assert student.attention_maps("a red star").maps.shape[0] == 4
+
+
+def test_a_first_step_is_learned_apart_from_where_it_had_come(apart, make_model, shake):
+    student, other = apart
+    for weight in student.averaged_unet.weights:
+        weight.assign_add(0.1 * tf.ones_like(weight))
+    teacher = shake(make_model("diffusion"))
+    further = FewStepStudent.of(teacher, begin_with=student, first_step_apart=True, ema_half_life=0)
+    np.testing.assert_array_equal(drawn_in(further), drawn_in(student))
+    together = FewStepStudent.of(teacher, begin_with=student, ema_half_life=0)
+    np.testing.assert_array_equal(drawn_in(together), drawn_in(other))
+    with pytest.raises(ValueError, match="give one as begin_with"):
+        FewStepStudent.of(teacher, first_step_apart=True)
+
+
 def test_a_student_has_the_network_of_its_teacher_and_learns_plain_guidance(make_model):
     teacher = make_model("diffusion")
     for other in ({"num_heads": 1}, {"schedule": "cosine"}, {"num_blocks": 2}, {"channels": [32]}):
@@ -89,6 +146,16 @@ def test_it_is_trained_where_its_own_steps_lead_when_it_draws(matched, steps, ma
         assert float(trained[name]) == pytest.approx(drawn[name], rel=1e-4)
 
 
+def test_a_first_step_apart_is_trained_as_it_draws(apart, batches):
+    student, _ = apart
+    student.steps, batch = 1, next(iter(batches))
+    drawn = student.evaluate(tf.data.Dataset.from_tensors(batch), verbose=0, return_dict=True)
+    noise = {**student.draw_noise(8, tf.constant([0, 0])), "empty": tf.zeros([8], tf.bool)}
+    trained = student.update(batch, noise)
+    for name in ("distance", "fake_loss"):
+        assert float(trained[name]) == pytest.approx(drawn[name], rel=1e-4)
+
+
 @pytest.mark.parametrize("followed", range(5))
 def test_a_step_that_is_its_teachers_has_no_error(followed, make_model, shake, batches, monkeypatch):
     monkeypatch.setattr("tfgen.models.student._SHORT_STEPS", 1)
@@ -137,6 +204,26 @@ def test_in_one_step_it_keeps_the_colors_of_its_four_place_by_place(make_model, 
         noise = {**student.draw_noise(8, tf.constant([step, 0])), "matched": tf.constant(0), "guidance_scale": tf.ones([8])}
         student.update(batch, noise)
     assert off_color() < 1.3 * before  # 1.6 times, if the mean color alone were kept
+
+
+def test_outside_its_interval_a_student_is_not_guided(make_model, shake):
+    student = shake(make_model("student"))
+    of_config = {**student.get_config(), "text_encoder": student.text_encoder}
+
+    def guided_in(earliest, latest):
+        other = FewStepStudent(**{**of_config, "guidance_interval": (earliest, latest)})
+        other.set_weights(student.get_weights())
+        return other
+
+    never, before_the_last = guided_in(0.01, 0.02), guided_in(0.5, 1.0)
+    turned = {"negative_prompts": "yellow"}
+    unguided = student.generate(PROMPTS, seed=3, guidance_scale=1.0)
+    np.testing.assert_array_equal(never.generate(PROMPTS, seed=3), unguided)
+    np.testing.assert_array_equal(never.generate(PROMPTS, seed=3, **turned), unguided)
+    np.testing.assert_array_equal(drawn_in(before_the_last, (1, 2)), drawn_in(student, (1, 2)))
+    in_four = before_the_last.generate(PROMPTS, seed=3)
+    assert (in_four != student.generate(PROMPTS, seed=3)).any()
+    assert (in_four != unguided).any()
 
 
 def test_guidance_is_an_input_and_a_negative_prompt_turns_the_picture(make_model, shake):

@@ -1,5 +1,6 @@
 """Text-to-image diffusion: a U-Net learns to say what a noisy picture shows, and is asked again and again."""
 
+import functools
 from dataclasses import dataclass
 
 import keras
@@ -132,12 +133,16 @@ class TextToImageDiffusion(ImageModel):
         token_ids = self.tokenize([prompt])
         words = self.text_encoder.tokenizer.ids_to_tokens(token_ids[0].numpy())
         features = self.conditioning(token_ids, self.guidance_scale, steps)
-        attention = [layer for layer in self.averaged_unet.layers if isinstance(layer, PixelTextAttention)]
-        before = keras.Model(self.averaged_unet.input, {layer.name: layer.input[0] for layer in attention})
         times, maps, images = [], [], []
 
+        @functools.cache
+        def before_attention(network):
+            layers = [layer for layer in network.layers if isinstance(layer, PixelTextAttention)]
+            return layers, keras.Model(network.input, {layer.name: layer.input[0] for layer in layers})
+
         def look(step, x, t, x0):
-            grids = before({"x": x, "t": tf.reshape(t, [1]), **features})
+            attention, before = before_attention(self.network(float(t)))
+            grids = before({"x": x, "t": tf.reshape(t, [1]), **self.features_at(t, features)})
             scores = [
                 layer(grids[layer.name], features["tokens"], features["mask"], return_attention_scores=True)[1]
                 for layer in attention
@@ -267,6 +272,14 @@ class TextToImageDiffusion(ImageModel):
     def conditioning(self, token_ids, guidance_scale, steps):
         """What steers the averaged U-Net, for prompts [B, T]: features of the text, and scale and steps if it reads those."""
         return self.averaged_text_encoder(token_ids, token_ids != 0)
+
+    def network(self, t):
+        """The averaged U-Net that is asked at a time."""
+        return self.averaged_unet
+
+    def features_at(self, t, features):
+        """What of `conditioning` steers the U-Net at a time."""
+        return features
 
     def denoiser(self, token_ids, negative_token_ids, guidance_scale, steps):
         """A function (x, t) -> guided estimate of x0, for prompts [B, T] and what they should not show [B, T]."""

@@ -12,7 +12,13 @@ student's own short steps.
 
 Both are trained where the student's own steps have led it, which is where it will stand when it draws. It keeps its teacher's
 text encoder as it is. Guidance is an input of its network (Meng et al., 2023, arXiv:2210.03142): a step is one call.
+
+To draw in one step asks the most of a network, and gets little of it while that learns longer paths too. So a student that
+can draw in four may go on with a copy of its network that learns to draw in one step alone, by matching. That is then the
+first step of every path, and the network as it was takes the others.
 """
+
+import functools
 
 import keras
 import numpy as np
@@ -26,6 +32,7 @@ STEPS = (1, 2, 4)  # in which a student can draw
 # Which steps, of how many, are learned from the teacher's path, and which from how its pictures are distributed; drawing in one
 # is the hardest, and twice as often learned.
 _FOLLOWED, _MATCHED = ((0, 4), (1, 4), (2, 4), (3, 4), (0, 2)), ((0, 1), (0, 1), (1, 2), (3, 4))
+_ONE_STEP = ((0, 1),)
 _SHORT_STEPS = 3  # of the teacher's for one of the student's
 _OWN_SCALE_PART = 0.5
 _EARLIEST, _LATEST = 0.05, 0.99  # times at which the two networks are asked
@@ -43,17 +50,21 @@ class FewStepStudent(TextToImageDiffusion):
     Args: those of `TextToImageDiffusion` that say what the network is, how long its averaged weights remember, and what
         `generate` does when not told otherwise: `steps`, 1, 2 or 4, and `guidance_scale`. Of its own it has `time_shift`:
         its steps are at even times shifted so (`tfgen.diffusion.samplers.shifted`), for what a picture shows is decided where
-        there is much noise; and `keeps_teacher`, whether it has the two networks that training asks.
+        there is much noise; `keeps_teacher`, whether it has the two networks that training asks; and `first_step_apart`,
+        whether the first step has a network of its own, `unet`, the only one that is then trained, by drawing in one step,
+        and `later_unet` takes the others: of four the last three, of two the last of four.
+        `guidance_interval` is (earliest, latest) t at which `generate` guides; training guides everywhere.
 
     Metrics: `path_error`, the mean squared difference of the student's step from where the teacher's path leads, as
-        pictures in [-1, 1]; `distance`, the mean absolute one between its picture and the teacher's denoised estimate of
-        that, noised; `fake_loss`, the weighted error of the network that learns the student's pictures. In training they are of
-        the steps trained, in `evaluate` of the whole path.
+        pictures in [-1, 1], of a first step apart from where the four of `later_unet` lead; `distance`, the mean absolute one
+        between its picture and the teacher's denoised estimate of that, noised; `fake_loss`, the weighted error of the network
+        that learns the student's pictures. In training they are of the steps trained, in `evaluate` of the whole path.
     """
 
     settings = (
         "image_size", "image_channels", "patch_size", "channels", "num_blocks", "num_heads", "schedule", "parameterisation",
-        "max_loss_weight", "time_shift", "caption_dropout", "ema_half_life", "keeps_teacher", "steps", "guidance_scale",
+        "max_loss_weight", "time_shift", "caption_dropout", "ema_half_life", "keeps_teacher", "first_step_apart", "steps",
+        "guidance_scale", "guidance_interval",
     )  # fmt: skip
     training_only = ("ema_half_life", "keeps_teacher")
     metric_names = ("path_error", "distance", "fake_loss")
@@ -63,15 +74,26 @@ class FewStepStudent(TextToImageDiffusion):
     estimate = tf.function(TextToImageDiffusion.estimate, reduce_retracing=True, autograph=False)
     _traced_conditioning = tf.function(TextToImageDiffusion.conditioning, reduce_retracing=True, autograph=False)
 
+    @functools.partial(tf.function, reduce_retracing=True, autograph=False)
+    def averaged_estimate(self, x, t, features):
+        """The denoised estimate of the averaged network that is asked at a time t, scalar."""
+        first, later = (functools.partial(self.estimate, x, t, features, self.network(at)) for at in (1.0, 0.0))
+        return tf.cond(t < 1, later, first) if self.first_step_apart else first()
+
     def __init__(
-        self, text_encoder, image_size=32, image_channels=3, *, time_shift=2.0, keeps_teacher=False, steps=4, **settings
+        self, text_encoder, image_size=32, image_channels=3, *, time_shift=2.0, keeps_teacher=False, first_step_apart=False,
+        steps=4, **settings,
     ):  # fmt: skip
-        for name in ("sampler", "time_grid", "guidance_rescale", "guidance_interval"):
+        for name in ("sampler", "time_grid", "guidance_rescale"):
             if name in settings:
                 raise TypeError(f"a few-step student has learned one path of its own; leave out {name}")
         text_encoder.trainable = False
         super().__init__(text_encoder, image_size, image_channels, time_shift=time_shift, steps=steps, **settings)
-        self.keeps_teacher = keeps_teacher
+        self.keeps_teacher, self.first_step_apart = keeps_teacher, first_step_apart
+        if first_step_apart:
+            self.later_unet = self.averaged_later_unet = self.make_unet(path_conditioned=True)
+            self.later_unet.trainable = False
+            self.averaged_names = [*self.averaged_names, "later_unet"]
         if keeps_teacher:
             self.teacher_unet, self.fake_unet = self.make_unet(path_conditioned=False), self.make_unet(path_conditioned=True)
             self.teacher_unet.trainable = False
@@ -79,11 +101,11 @@ class FewStepStudent(TextToImageDiffusion):
     @classmethod
     def of(cls, teacher, begin_with=None, **settings):
         """A student that can be trained, and begins with the weights of its teacher, a `TextToImageDiffusion`, or with those of
-        another student.
+        another student; with `first_step_apart` the other's network is kept for the steps after the first.
 
         Raises:
-            ValueError: the other student's network is not like the teacher's, or the teacher guides in a way that no student
-                learns.
+            ValueError: the other student's network is not like the teacher's, or there is none where the first step is learned
+                apart; or the teacher guides in a way that no student learns.
             TypeError: a setting that would make another network than the teacher's.
         """
         cls.refuse_another_network(teacher, settings)
@@ -91,8 +113,8 @@ class FewStepStudent(TextToImageDiffusion):
             raise ValueError(
                 "a student learns plain guidance; its teacher needs guidance_rescale 0 and guidance_interval (0, 1)"
             )
-        of_training = ("time_shift", "ema_half_life", "keeps_teacher", "steps")
-        known = {name: getattr(teacher, name) for name in cls.settings if name not in of_training}
+        own = ("time_shift", "ema_half_life", "keeps_teacher", "first_step_apart", "steps")
+        known = {name: getattr(teacher, name) for name in cls.settings if name not in own}
         student = cls(teacher.averaged_text_encoder.copy(), **{**known, "keeps_teacher": True, **settings})
         of_teacher = {layer.name: layer.get_weights() for layer in teacher.averaged_unet.layers}
         for network in (student.unet, student.averaged_unet, student.teacher_unet, student.fake_unet):
@@ -104,13 +126,24 @@ class FewStepStudent(TextToImageDiffusion):
             if shapes[0] != shapes[1]:
                 raise ValueError("the student to begin with has a network unlike its teacher's; begin with one that it taught")
             for network in (student.unet, student.averaged_unet):
-                network.set_weights(begin_with.averaged_unet.get_weights())
+                network.set_weights(begin_with.network(1.0 if student.first_step_apart else 0.0).get_weights())
+            if student.first_step_apart:
+                student.later_unet.set_weights(begin_with.network(0.0).get_weights())
+        elif student.first_step_apart:
+            raise ValueError("a first step is learned apart by a student that can draw in more; give one as begin_with")
         return student
+
+    def network(self, t):
+        return self.averaged_later_unet if self.first_step_apart and t < 1 else self.averaged_unet
 
     @property
     def optimized_variables(self):
         fake = {"fake_optimizer": self.fake_unet.trainable_variables} if self.keeps_teacher else {}
         return {"optimizer": self.unet.trainable_variables, **fake}
+
+    @property
+    def _matched(self):
+        return _ONE_STEP if self.first_step_apart else _MATCHED
 
     def draw_noise(self, num_images, seed):
         """Random numbers of one training step.
@@ -128,7 +161,7 @@ class FewStepStudent(TextToImageDiffusion):
         steps = tf.random.stateless_uniform([2], seed + tf.constant([0, 3_000]))
         return {
             "followed": tf.cast(steps[0] * len(_FOLLOWED), tf.int32),
-            "matched": tf.cast(steps[1] * len(_MATCHED), tf.int32),
+            "matched": tf.cast(steps[1] * len(self._matched), tf.int32),
             "start": tf.random.stateless_normal([num_images, *self.image_shape], seed + tf.constant([0, 4_000])),
             "guidance_scale": tf.where(uniform[1] < _OWN_SCALE_PART, float(self.guidance_scale), scale),
             "empty": self.drop_captions(num_images, seed + tf.constant([0, 5_000])),
@@ -137,8 +170,8 @@ class FewStepStudent(TextToImageDiffusion):
         }
 
     def update(self, batch, noise):
-        """One step of each optimizer: for a step that should lead where the teacher's path does, and for a last step whose
-        pictures should be distributed as the teacher's."""
+        """One step of each optimizer: for a step that should lead where the teacher's path does, unless the first is learned
+        apart, and for a last step whose pictures should be distributed as the teacher's."""
         prompts, scale = self.text_encoder.encode(batch, noise["empty"]), noise["guidance_scale"]
         ask_teacher = self._guided_teacher(prompts, scale)
 
@@ -150,24 +183,25 @@ class FewStepStudent(TextToImageDiffusion):
             estimate = self._estimator(self.unet, prompts, scale, num_steps)
             return estimate, num_steps, times[step], self._walk(estimate, noise["start"], times, step)
 
-        follow, _, t, x = reached(_FOLLOWED, noise["followed"])
-        short = tf.gather(np.stack([self._short_steps(*task) for task in _FOLLOWED]), noise["followed"])
-        aim = self._leading_estimate(x, self._walk(ask_teacher, x, short, _SHORT_STEPS), short[0], short[-1])
-        draw, num_steps, last, begin = reached(_MATCHED, noise["matched"])
+        if not self.first_step_apart:
+            follow, _, t, x = reached(_FOLLOWED, noise["followed"])
+            short = tf.gather(np.stack([self._short_steps(*task) for task in _FOLLOWED]), noise["followed"])
+            aim = self._leading_estimate(x, self._walk(ask_teacher, x, short, _SHORT_STEPS), short[0], short[-1])
+        draw, num_steps, last, begin = reached(self._matched, noise["matched"])
         finest = tf.constant(self.sampling_times(max(STEPS)))
-        passed = [max(STEPS) * step // count for step, count in _MATCHED]
-        in_short_steps = self._estimator(self.unet, prompts, scale, max(STEPS))
+        passed = [max(STEPS) * step // count for step, count in self._matched]
+        in_short_steps = self._estimator(self.later_unet if self.first_step_apart else self.unet, prompts, scale, max(STEPS))
         goal = self._walk(in_short_steps, begin, finest, max(STEPS), first=tf.gather(passed, noise["matched"]))
         ask_fake = self._estimator(self.fake_unet, prompts, scale, num_steps)
         with tf.GradientTape() as tape:
-            path_error = tf.reduce_mean((follow(x, t) - aim) ** 2)
             drawn = draw(begin, last)
+            path_error = tf.reduce_mean((drawn - goal if self.first_step_apart else follow(x, t) - aim) ** 2)
             with tape.stop_recording(), tf.GradientTape() as fake_tape:
                 distance, fake_loss, direction = self._ask_both(drawn, noise, ask_teacher, ask_fake)
             # The gradient of the last is the direction.
             off_color = tf.nn.avg_pool2d(drawn - goal, self.image_size // _GRID, self.image_size // _GRID, "SAME")
             matching_loss = tf.reduce_mean(off_color**2) - tf.reduce_mean(direction * drawn)
-            loss = path_error + matching_loss
+            loss = matching_loss if self.first_step_apart else path_error + matching_loss
         self.minimize(tape, loss, "optimizer")
         self.minimize(fake_tape, fake_loss, "fake_optimizer")
         self.average_weights(tf.shape(drawn)[0])
@@ -175,9 +209,13 @@ class FewStepStudent(TextToImageDiffusion):
 
     def _estimator(self, network, prompts, guidance_scale, num_steps):
         """A function (x, t) -> estimate of x0, for paths of so many steps."""
-        num_steps = tf.fill(tf.shape(guidance_scale), tf.cast(num_steps, tf.float32))
-        features = {**prompts, "guidance_scale": guidance_scale, "num_steps": num_steps}
+        features = self._with_path(prompts, guidance_scale, num_steps)
         return lambda x, t: self.estimate(x, t, features, network)
+
+    def _with_path(self, prompts, guidance_scale, num_steps):
+        """All that steers a network: features of prompts [B], and scale and number of steps, each one for all or [B]."""
+        num_images, path = tf.shape(prompts["pooled"])[:1], {"guidance_scale": guidance_scale, "num_steps": num_steps}
+        return {**prompts, **{name: tf.broadcast_to(tf.cast(value, tf.float32), num_images) for name, value in path.items()}}
 
     def _guided_teacher(self, prompts, guidance_scale):
         """A function (x, t) -> the teacher's guided estimate of x0."""
@@ -228,6 +266,8 @@ class FewStepStudent(TextToImageDiffusion):
         return tf.reduce_mean(distance), fake_loss, (real - fake) / tf.maximum(distance, _LEAST_DISTANCE)
 
     def sampling_times(self, steps):
+        if self.first_step_apart and steps == 2:
+            return self.sampling_times(max(STEPS))[[0, -2, -1]]
         return samplers.shifted(samplers.uniform_times(steps), np.float32(self.time_shift))
 
     def _short_steps(self, step, num_steps):
@@ -240,9 +280,12 @@ class FewStepStudent(TextToImageDiffusion):
         noise = self.draw_noise(tf.shape(batch["image"])[0], tf.constant([0, 0]))
         prompts, scale, schedule = self.text_encoder.encode(batch), noise["guidance_scale"], schedules.get(self.schedule)
         ask_teacher = self._guided_teacher(prompts, scale)
-        estimate, ask_fake = (
-            self._estimator(network, prompts, scale, self.steps) for network in (self.averaged_unet, self.fake_unet)
-        )
+        ask_fake = self._estimator(self.fake_unet, prompts, scale, self.steps)
+        features = self._with_path(prompts, scale, self.steps)
+
+        def estimate(x, t):
+            return self.averaged_estimate(x, t, self.features_at(t, features))
+
         drawn = samplers.ddim(estimate, noise["start"], self.sampling_times(self.steps), schedule)
         taught = samplers.ddim(ask_teacher, noise["start"], self.sampling_times(_SHORT_STEPS * max(STEPS)), schedule)
         distance, fake_loss, _ = self._ask_both(drawn, noise, ask_teacher, ask_fake)
@@ -258,29 +301,33 @@ class FewStepStudent(TextToImageDiffusion):
         return settings
 
     def conditioning(self, token_ids, guidance_scale, steps):
-        num_images = tf.shape(token_ids)[:1]
-        path = {"guidance_scale": guidance_scale, "num_steps": float(steps)}
-        return {
-            **self._traced_conditioning(token_ids, None, None),
-            **{name: tf.broadcast_to(value, num_images) for name, value in path.items()},
-        }
+        return self._with_path(self._traced_conditioning(token_ids, None, None), guidance_scale, steps)
+
+    def features_at(self, t, features):
+        earliest, latest = self.guidance_interval
+        scale, num_steps = features["guidance_scale"], features["num_steps"]
+        if self.first_step_apart:
+            num_steps = tf.where(t < 1, float(max(STEPS)), 1.0) + tf.zeros_like(num_steps)
+        guides = tf.logical_and(t >= earliest, t <= latest)
+        return {**features, "guidance_scale": tf.where(guides, scale, 1.0), "num_steps": num_steps}
 
     def denoiser(self, token_ids, negative_token_ids, guidance_scale, steps):
         """A function (x, t) -> estimate of x0. A negative prompt takes the place of the empty one in guidance,
         positive + (scale - 1) (empty - negative), for which the network is called twice more."""
         empty = self._empty_captions(tf.shape(token_ids)[0])
-        wanted, scale = self.conditioning(token_ids, guidance_scale, steps), tf.reshape(guidance_scale, [-1, 1, 1, 1])
         turns = tf.reduce_any(negative_token_ids != empty)
+        wanted = self.conditioning(token_ids, guidance_scale, steps)
         towards, away = tf.cond(
             turns, lambda: [self.conditioning(one, 1.0, steps) for one in (empty, negative_token_ids)], lambda: [wanted, wanted]
         )
 
         def denoise(x, t):
-            x0 = self.estimate(x, t, wanted, self.averaged_unet)
+            guided, more, less = (self.features_at(t, features) for features in (wanted, towards, away))
+            x0 = self.averaged_estimate(x, t, guided)
 
             def turned():
-                less, more = (self.estimate(x, t, features, self.averaged_unet) for features in (away, towards))
-                return x0 + (scale - 1) * (more - less)
+                change = self.averaged_estimate(x, t, more) - self.averaged_estimate(x, t, less)
+                return x0 + (guided["guidance_scale"][:, None, None, None] - 1) * change
 
             return tf.cond(turns, turned, lambda: x0)
 
