@@ -64,9 +64,7 @@ def export(model, folder):
     level = logger.level
     logger.setLevel("WARNING")  # a kernel would show where the unfinished folder lies
     try:
-        # Nobody trains it: functions for gradients would only take memory.
-        options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
-        archive.write_out(partial, options=options, verbose=False)
+        archive.write_out(partial, verbose=False)
         partial.rename(folder / str(version))
     except tf.errors.OpError as error:  # what TensorFlow makes of a full disk
         raise ValueError(f"cannot write {folder}: {error.message}") from None

@@ -82,7 +82,7 @@ class FewStepStudent(TextToImageDiffusion):
         def weights(network):
             return lambda: [tf.convert_to_tensor(weight.value) for weight in network.weights]
 
-        # One graph for both, by either's weights; two would take a tenth of a GiB more, and longer to load.
+        # One graph for both, by either's weights; two would take more memory, and longer to load.
         chosen = tf.cond(t < 1, weights(self.averaged_later_unet), weights(self.averaged_unet))
         with keras.StatelessScope(state_mapping=zip(self.averaged_unet.weights, chosen, strict=True)):
             return super().estimate(x, t, features, self.averaged_unet)
@@ -93,9 +93,8 @@ class FewStepStudent(TextToImageDiffusion):
         once in the graph."""
 
         def add(i, total):
-            return i + 1, total + weights[i] * self.averaged_estimate(
-                x, t, {name: value[i] for name, value in features.items()}
-            )
+            these = {name: value[i] for name, value in features.items()}
+            return i + 1, total + weights[i] * self.averaged_estimate(x, t, these)
 
         return tf.while_loop(lambda i, total: i < num_calls, add, (0, tf.zeros_like(x)))[1]
 
@@ -339,9 +338,7 @@ class FewStepStudent(TextToImageDiffusion):
         towards, away = tf.cond(
             turns, lambda: [self.conditioning(one, 1.0, steps) for one in (empty, negative_token_ids)], lambda: [wanted, wanted]
         )
-
         asked = {name: tf.stack([one[name] for one in (wanted, towards, away)]) for name in wanted}  # [3, B, ...]
-
         num_calls = tf.where(turns, 3, 1)
 
         def denoise(x, t):
