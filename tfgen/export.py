@@ -54,7 +54,9 @@ def export(model, folder):
     folder.mkdir(parents=True, exist_ok=True)
     version = 1 + max((int(item.name) for item in folder.iterdir() if item.name.isdigit()), default=0)
     partial = folder / f".{version}.{os.getpid()}.partial"
-    if all(np.array_equal(weight, weight.astype(np.float16)) for weight in model.averaged_model().get_weights()):
+    with np.errstate(over="ignore"):  # of weights beyond half precision, which are then unequal
+        fits = all(np.array_equal(weight, weight.astype(np.float16)) for weight in model.averaged_model().get_weights())
+    if fits:
         model = _stored_in_half(model)
     archive = keras.export.ExportArchive()
     # Variables are found by the functions that use them; with the model tracked besides, Keras would save them twice.

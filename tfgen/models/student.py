@@ -74,30 +74,6 @@ class FewStepStudent(TextToImageDiffusion):
     estimate = tf.function(TextToImageDiffusion.estimate, reduce_retracing=True, autograph=False)
     _traced_conditioning = tf.function(TextToImageDiffusion.conditioning, reduce_retracing=True, autograph=False)
 
-    def averaged_estimate(self, x, t, features):
-        """The denoised estimate of the averaged network that is asked at a time t, scalar."""
-        if not self.first_step_apart:
-            return self.estimate(x, t, features, self.averaged_unet)
-
-        def weights(network):
-            return lambda: [tf.convert_to_tensor(weight.value) for weight in network.weights]
-
-        # One graph for both, by either's weights; two would take more memory, and longer to load.
-        chosen = tf.cond(t < 1, weights(self.averaged_later_unet), weights(self.averaged_unet))
-        with keras.StatelessScope(state_mapping=zip(self.averaged_unet.weights, chosen, strict=True)):
-            return super().estimate(x, t, features, self.averaged_unet)
-
-    @functools.partial(tf.function, reduce_retracing=True, autograph=False)
-    def _weighted_sum(self, x, t, features, weights, num_calls):
-        """The sum of the first estimates by features [N, B, ...], times weights [N, B, 1, 1, 1]; the network, being in a loop,
-        once in the graph."""
-
-        def add(i, total):
-            these = {name: value[i] for name, value in features.items()}
-            return i + 1, total + weights[i] * self.averaged_estimate(x, t, these)
-
-        return tf.while_loop(lambda i, total: i < num_calls, add, (0, tf.zeros_like(x)))[1]
-
     def __init__(
         self, text_encoder, image_size=32, image_channels=3, *, time_shift=2.0, keeps_teacher=False, first_step_apart=False,
         steps=4, **settings,
@@ -328,6 +304,30 @@ class FewStepStudent(TextToImageDiffusion):
             num_steps = tf.where(t < 1, float(max(STEPS)), 1.0) + tf.zeros_like(num_steps)
         guides = tf.logical_and(t >= earliest, t <= latest)
         return {**features, "guidance_scale": tf.where(guides, scale, 1.0), "num_steps": num_steps}
+
+    def averaged_estimate(self, x, t, features):
+        """The denoised estimate of the averaged network that is asked at a time t, scalar."""
+        if not self.first_step_apart:
+            return self.estimate(x, t, features, self.averaged_unet)
+
+        def weights(network):
+            return lambda: [tf.convert_to_tensor(weight.value) for weight in network.weights]
+
+        # One graph for both, by either's weights; two would take more memory, and longer to load.
+        chosen = tf.cond(t < 1, weights(self.averaged_later_unet), weights(self.averaged_unet))
+        with keras.StatelessScope(state_mapping=zip(self.averaged_unet.weights, chosen, strict=True)):
+            return super().estimate(x, t, features, self.averaged_unet)
+
+    @functools.partial(tf.function, reduce_retracing=True, autograph=False)
+    def _weighted_sum(self, x, t, features, weights, num_calls):
+        """The sum of the first estimates by features [N, B, ...], times weights [N, B, 1, 1, 1]; the network, being in a loop,
+        once in the graph."""
+
+        def add(i, total):
+            these = {name: value[i] for name, value in features.items()}
+            return i + 1, total + weights[i] * self.averaged_estimate(x, t, these)
+
+        return tf.while_loop(lambda i, total: i < num_calls, add, (0, tf.zeros_like(x)))[1]
 
     def denoiser(self, token_ids, negative_token_ids, guidance_scale, steps):
         """A function (x, t) -> estimate of x0. A negative prompt takes the place of the empty one in guidance,
