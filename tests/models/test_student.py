@@ -62,11 +62,12 @@ def test_learning_a_first_step_apart_leaves_the_others_as_they_are(apart, batche
 def test_a_path_begins_with_the_network_of_the_first_step_and_goes_on_with_the_other(apart):
     student, _ = apart
     assert student.sampling_times(2) == pytest.approx(student.sampling_times(4)[[0, 3, 4]])
-    in_one = student.generate(PROMPTS, seed=3, steps=1)
+    in_one, *begun = drawn_in(student)
     for weight in student.later_unet.weights:
         weight.assign_add(0.1 * tf.ones_like(weight))
     np.testing.assert_array_equal(student.generate(PROMPTS, seed=3, steps=1), in_one)
     longer = drawn_in(student, (2, 4))
+    assert all((one != before).any() for one, before in zip(longer, begun, strict=True))
     for weight in student.averaged_unet.weights:
         weight.assign_add(0.1 * tf.ones_like(weight))
     assert (student.generate(PROMPTS, seed=3, steps=1) != in_one).any()
